@@ -1,0 +1,305 @@
+"""The four engine contracts (VAD, STT, LLM, TTS) and the values they exchange.
+
+House rules for every engine:
+
+- Audio is signed 16-bit little-endian mono PCM in `bytes`; the engine declares its sample rate in Hertz.
+- Nothing blocks the event loop: an engine that computes does so in a thread of its own.
+- A stream is an async generator. Closing it (`aclose()`, or cancelling the task that iterates it) stops the
+  work at once and frees what it holds; nothing needs to be drained.
+- Failures are raised as `providers.errors.ProviderError`, never as a foreign library's exception.
+- Engines are shared by all sessions and hold no state of any of them.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+__all__ = [
+    "AssistantMessage",
+    "FunctionTool",
+    "ImagePart",
+    "Llm",
+    "LlmEvent",
+    "LlmFinished",
+    "LlmRequest",
+    "LlmUsage",
+    "Message",
+    "ModelInfo",
+    "NamedToolChoice",
+    "SpeechChunk",
+    "Stt",
+    "SttEvent",
+    "SttOptions",
+    "SystemMessage",
+    "TextDelta",
+    "TextMark",
+    "TextPart",
+    "ToolCall",
+    "ToolCallDelta",
+    "ToolCallStarted",
+    "ToolChoice",
+    "ToolMessage",
+    "TranscriptDelta",
+    "TranscriptFinal",
+    "Tts",
+    "TtsOptions",
+    "UserMessage",
+    "Vad",
+    "VadFrame",
+    "Voice",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """One model that a provider offers, as listed by `GET /v1/models`."""
+
+    id: str  # without the provider's name
+    kind: Literal["llm", "stt", "tts", "vad"]
+
+
+# --- Voice activity detection ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class VadFrame:
+    """One frame of one stream, waiting for inference."""
+
+    stream: Any  # what `Vad.new_stream` returned; the engine updates it in place
+    pcm: bytes  # exactly `Vad.frame_samples` samples
+
+
+class Vad(Protocol):
+    """Says how likely each frame is speech. State lives per stream, inference is shared by all streams."""
+
+    sample_rate: int  # Hertz
+    frame_samples: int
+
+    def new_stream(self) -> Any:
+        """Fresh state for one audio stream; opaque to the caller."""
+
+    def infer(self, frames: Sequence[VadFrame]) -> list[float]:
+        """The speech probability (0..1) of each frame, in one batched call.
+
+        Synchronous and CPU-bound: call it from a worker thread. A stream may occur once per call, and its
+        frames must be given in order. Results do not depend on what else is in the batch.
+        """
+
+
+# --- Speech to text ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SttOptions:
+    """Hints for one utterance."""
+
+    language: str | None = None  # ISO 639-1 or BCP 47; None lets the engine detect it
+    prompt: str | None = None  # free text or keywords that the engine may use as context
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptDelta:
+    """Text to append to what was sent before; never revised."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptFinal:
+    """The authoritative text of the whole utterance; the last event of a stream."""
+
+    text: str
+
+
+SttEvent = TranscriptDelta | TranscriptFinal
+
+
+class Stt(Protocol):
+    """Transcribes one utterance per stream."""
+
+    sample_rate: int  # of the PCM that it wants, in Hertz
+    streaming: bool  # whether deltas arrive while the speaker is still talking
+
+    def transcribe(self, audio: AsyncIterator[bytes], options: SttOptions) -> AsyncGenerator[SttEvent, None]:
+        """Yield deltas, then exactly one `TranscriptFinal` once `audio` has ended.
+
+        `audio` yields chunks of any whole number of samples, as they arrive. No speech gives an empty final.
+        """
+
+
+# --- Language model ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TextPart:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePart:
+    url: str  # a data: URI or an address
+    detail: str = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class SystemMessage:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class UserMessage:
+    parts: tuple[TextPart | ImagePart, ...]
+
+    @property
+    def text(self) -> str:
+        """The text parts joined by spaces."""
+        return " ".join(part.text for part in self.parts if isinstance(part, TextPart) and part.text)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    id: str
+    name: str
+    arguments: str  # a JSON object as text
+
+
+@dataclass(frozen=True, slots=True)
+class AssistantMessage:
+    text: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ToolMessage:
+    """The output of one call; always directly behind the assistant message that holds the call."""
+
+    call_id: str
+    name: str
+    output: str
+
+
+Message = SystemMessage | UserMessage | AssistantMessage | ToolMessage
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionTool:
+    name: str
+    description: str | None = None
+    parameters: Mapping[str, Any] | None = None  # a JSON Schema object
+
+
+@dataclass(frozen=True, slots=True)
+class NamedToolChoice:
+    name: str
+
+
+ToolChoice = Literal["auto", "none", "required"] | NamedToolChoice
+
+
+@dataclass(frozen=True, slots=True)
+class LlmRequest:
+    """Everything that one generation needs; the model's name is the engine's own."""
+
+    messages: tuple[Message, ...]
+    tools: tuple[FunctionTool, ...] = ()
+    tool_choice: ToolChoice = "auto"
+    parallel_tool_calls: bool | None = None
+    temperature: float | None = None
+    max_output_tokens: int | None = None  # None: as many as the model allows
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallStarted:
+    """A call begins; its arguments follow as deltas. `index` is unique within the stream."""
+
+    index: int
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    index: int
+    arguments: str  # a piece of the JSON text; the pieces of a call without arguments add up to "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class LlmUsage:
+    """Token counts. `cached_tokens` is a part of `input_tokens`."""
+
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LlmFinished:
+    """The last event of a stream. `usage` is None where the provider did not say."""
+
+    reason: Literal["stop", "tool_calls", "length", "content_filter"]
+    usage: LlmUsage | None = None
+
+
+LlmEvent = TextDelta | ToolCallStarted | ToolCallDelta | LlmFinished
+
+
+class Llm(Protocol):
+    """Answers one request per stream."""
+
+    def generate(self, request: LlmRequest) -> AsyncGenerator[LlmEvent, None]:
+        """Yield text and tool calls as they come, then exactly one `LlmFinished`."""
+
+
+# --- Text to speech ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    id: str
+    name: str
+    language: str = ""  # BCP 47, empty when not known
+
+
+@dataclass(frozen=True, slots=True)
+class TtsOptions:
+    voice: str  # an id from `Tts.voices`, or any name where the engine cannot list its voices
+    speed: float = 1.0  # 0.25..1.5
+    instructions: str | None = None  # how to speak, for engines that can be told
+
+
+@dataclass(frozen=True, slots=True)
+class TextMark:
+    """A word border: once `samples` samples have been played, the first `chars` characters were heard.
+
+    Both count from the start of the stream; `chars` counts over the joined text segments.
+    """
+
+    chars: int
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechChunk:
+    """A piece of speech. `marks` may point into audio that later chunks carry."""
+
+    pcm: bytes  # whole samples; may be empty when only marks are known
+    marks: tuple[TextMark, ...] = field(default=())
+
+
+class Tts(Protocol):
+    """Speaks one reply per stream."""
+
+    sample_rate: int  # of the PCM that it yields, in Hertz
+    voices: tuple[Voice, ...] | None  # None: they cannot be listed, so any name is passed through
+
+    def speak(self, text: AsyncIterator[str], options: TtsOptions) -> AsyncGenerator[SpeechChunk, None]:
+        """Yield speech for the segments of `text` as they arrive; the first bytes as soon as they exist.
+
+        Segments are clauses that can be spoken on their own, with their trailing white space kept, so that
+        joining them gives the whole text.
+        """

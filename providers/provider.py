@@ -1,0 +1,58 @@
+"""What an adapter package implements: a `Provider`, one configured upstream that makes engines by name.
+
+A third-party adapter registers a subclass in the entry-point group `openparley.providers`; the entry's name
+is the `kind` that settings use.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from providers.contracts import Llm, ModelInfo, Stt, Tts, Vad
+from providers.errors import UnknownModelError
+
+__all__ = ["Provider", "ProviderSettings"]
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSettings:
+    """One `[providers.NAME]` table, with its key already looked up."""
+
+    name: str  # the user's choice; the first part of `provider/model`
+    options: Mapping[str, Any] = field(default_factory=dict)  # the table without `kind` and `api_key_env`
+    api_key: str | None = field(default=None, repr=False)
+
+
+class Provider:
+    """One upstream. Subclasses override the kinds of engine that they have.
+
+    Constructing a provider is cheap and does no I/O; engines may load models when first asked for, so the
+    engine methods are called from a worker thread at start-up and return cached engines afterwards.
+    """
+
+    def __init__(self, settings: ProviderSettings) -> None:
+        self.name = settings.name
+        self.settings = settings
+
+    def models(self) -> Sequence[ModelInfo]:
+        """The models known without asking anybody; a remote provider may serve more than it lists."""
+        return ()
+
+    def llm(self, model: str) -> Llm:
+        """The language model of that name; raises `UnknownModelError`."""
+        raise UnknownModelError(f"provider '{self.name}' has no language models")
+
+    def stt(self, model: str) -> Stt:
+        """The transcription model of that name; raises `UnknownModelError`."""
+        raise UnknownModelError(f"provider '{self.name}' has no speech-to-text models")
+
+    def tts(self, model: str) -> Tts:
+        """The speech model of that name; raises `UnknownModelError`."""
+        raise UnknownModelError(f"provider '{self.name}' has no text-to-speech models")
+
+    def vad(self, model: str) -> Vad:
+        """The voice activity detector of that name; raises `UnknownModelError`."""
+        raise UnknownModelError(f"provider '{self.name}' has no voice activity detectors")
+
+    async def aclose(self) -> None:
+        """Release connections and threads."""
