@@ -297,6 +297,12 @@ class Tts(Protocol):
     sample_rate: int  # of the PCM that it yields, in Hertz
     voices: tuple[Voice, ...] | None  # None: they cannot be listed, so any name is passed through
 
+    def knows_voice(self, voice: str) -> bool:
+        """Whether `voice` can be spoken with; true for any name where voices cannot be listed.
+
+        May accept more than `voices` lists, such as combinations of a voice and a variant.
+        """
+
     def speak(self, text: AsyncIterator[str], options: TtsOptions) -> AsyncGenerator[SpeechChunk, None]:
         """Yield speech for the segments of `text` as they arrive; the first bytes as soon as they exist.
 
