@@ -1,0 +1,267 @@
+"""The order of server events: what has to come before what, over the whole life of one connection.
+
+The rules are those of the public service. A connection is three interleaved threads that this file follows:
+the conversation (items added, finished, deleted), the user's turns (speech, commit, transcription) and the
+responses, each with its items and their parts. Every handler returns the rules that its event broke.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.conformance.responses import Response
+
+__all__ = ["Sequence"]
+
+Event = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class _Turn:
+    """What one user audio item has been through."""
+
+    started_ms: int | None = None
+    stopped: bool = False
+    committed: bool = False
+    transcribed: bool = False
+
+
+@dataclass(slots=True)
+class Sequence:
+    """Follows one connection."""
+
+    session_id: str | None = None
+    event_ids: set[str] = field(default_factory=set)
+    order: list[str] = field(default_factory=list)  # the default conversation
+    known_items: set[str] = field(default_factory=set)  # every id ever used for an item
+    added: dict[str, str | None] = field(default_factory=dict)  # not yet done -> previous item when added
+    inserts: list[str | None] = field(default_factory=list)  # places that the client asked for
+    turns: dict[str, _Turn] = field(default_factory=dict)
+    speaking: str | None = None  # item id of the speech that has started and not stopped
+    awaiting_item: str | None = None  # committed, not yet added
+    responses: dict[str, Response] = field(default_factory=dict)
+
+    def sent(self, event: Event) -> None:
+        """Note the inserts that a client asks for."""
+        previous = event.get("previous_item_id")
+        if event.get("type") == "conversation.item.create" and isinstance(previous, str):
+            self.inserts.append(None if previous == "root" else previous)
+
+    def received(self, event: Event) -> list[str]:
+        """Follow one well-formed event; the rules that it breaks."""
+        kind = event["type"]
+        problems = []
+        event_id = event["event_id"]
+        if event_id in self.event_ids:
+            problems.append(f"event_id {event_id} was used before")
+        self.event_ids.add(event_id)
+        if self.session_id is None and kind not in ("session.created", "error"):
+            problems.append("the first frame has to be session.created")
+        if kind.startswith("response."):
+            problems += self._response(event)
+        elif handler := _HANDLERS.get(kind):
+            problems += handler(self, event)
+        return problems
+
+    def finished(self) -> list[str]:
+        """What is still open."""
+        open_responses = [id for id, response in self.responses.items() if not response.over]
+        return (
+            [f"{id} has no response.done" for id in open_responses]
+            + [f"{id} was added and is not done" for id in self.added]
+            + ([f"{self.awaiting_item} was committed and not added"] if self.awaiting_item else [])
+        )
+
+    # --- session and conversation ---------------------------------------------------------------------
+
+    def _session_created(self, event: Event) -> list[str]:
+        problems = ["a second session.created"] if self.session_id else []
+        self.session_id = event["session"]["id"]
+        return problems
+
+    def _session_updated(self, event: Event) -> list[str]:
+        return [] if event["session"]["id"] == self.session_id else ["the session changed its id"]
+
+    def _item_added(self, event: Event) -> list[str]:
+        item, previous = event["item"], event.get("previous_item_id")
+        problems = []
+        id = item.get("id")
+        if "previous_item_id" not in event:
+            problems.append("previous_item_id is missing; null says that there is none")
+        if not id:
+            return [*problems, "an item in the conversation has an id"]
+        if id in self.order:
+            return [*problems, f"{id} is in the conversation already"]
+        last = self.order[-1] if self.order else None
+        if previous != last:
+            if previous not in self.inserts:
+                problems.append(
+                    f"previous_item_id is {previous}, the last item {last}, and nobody asked for it"
+                )
+            else:
+                self.inserts.remove(previous)
+            if previous is not None and previous not in self.order:
+                return [*problems, f"previous_item_id {previous} is not in the conversation"]
+        elif previous in self.inserts:
+            self.inserts.remove(previous)
+        self.order.insert(0 if previous is None else self.order.index(previous) + 1, id)
+        self.known_items.add(id)
+        self.added[id] = previous
+        if self.awaiting_item and self._is_user_audio(item):
+            if id != self.awaiting_item:
+                problems.append(f"{self.awaiting_item} was committed, but {id} added")
+            self.awaiting_item = None
+        for response in self.responses.values():
+            problems += response.item_joined(id)
+        return problems
+
+    def _item_done(self, event: Event) -> list[str]:
+        id, previous = event["item"].get("id"), event.get("previous_item_id")
+        if id not in self.added:
+            return [f"conversation.item.done of {id}, which was not added or is done already"]
+        at_added = self.added.pop(id)
+        index = self.order.index(id)
+        now = self.order[index - 1] if index else None
+        problems = []
+        if previous not in (at_added, now):
+            problems.append(f"previous_item_id is {previous}, but {id} stands behind {now}")
+        if event["item"].get("status") == "in_progress":
+            problems.append("a finished item is in progress")
+        for response in self.responses.values():
+            problems += response.item_left(id, event["item"])
+        return problems
+
+    def _item_deleted(self, event: Event) -> list[str]:
+        id = event["item_id"]
+        if id not in self.order:
+            return [f"{id} was deleted without being in the conversation"]
+        self.order.remove(id)
+        self.added.pop(id, None)
+        return []
+
+    def _item_named(self, event: Event) -> list[str]:
+        id = event["item_id"] if "item_id" in event else event["item"].get("id")
+        return [] if id in self.order else [f"{id} is not in the conversation"]
+
+    @staticmethod
+    def _is_user_audio(item: Event) -> bool:
+        return item.get("role") == "user" and any(p["type"] == "input_audio" for p in item["content"])
+
+    # --- the user's turns -----------------------------------------------------------------------------
+
+    def _speech_started(self, event: Event) -> list[str]:
+        id = event["item_id"]
+        problems = [f"{self.speaking} is still speaking"] if self.speaking else []
+        if id in self.known_items or id in self.turns:
+            problems.append(f"item id {id} was used before")
+        self.speaking = id
+        self.turns[id] = _Turn(started_ms=event["audio_start_ms"])
+        return problems
+
+    def _speech_stopped(self, event: Event) -> list[str]:
+        id = event["item_id"]
+        if id != self.speaking:
+            return [f"speech of {id} stopped, but {self.speaking} was speaking"]
+        self.speaking = None
+        turn = self.turns[id]
+        turn.stopped = True
+        if event["audio_end_ms"] <= (turn.started_ms or 0):
+            return ["speech ended before it began"]
+        return []
+
+    def _committed(self, event: Event) -> list[str]:
+        id = event["item_id"]
+        turn = self.turns.setdefault(id, _Turn())
+        problems = []
+        if self.awaiting_item:
+            problems.append(f"{self.awaiting_item} was committed and not added")
+        if turn.committed or id in self.order:
+            problems.append(f"{id} was committed before")
+        if turn.started_ms is not None and not turn.stopped and id != self.speaking:
+            problems.append(f"{id} was committed while speech of {self.speaking} goes on")
+        last = self.order[-1] if self.order else None
+        if event.get("previous_item_id") != last:
+            problems.append(f"previous_item_id is {event.get('previous_item_id')}, the last item {last}")
+        turn.committed = True
+        self.awaiting_item = id
+        return problems
+
+    def _transcription(self, event: Event) -> list[str]:
+        id = event["item_id"]
+        turn = self.turns.get(id)
+        if turn is None:
+            # Audio that came inside a client's item may be transcribed as well.
+            turn = self.turns.setdefault(id, _Turn(committed=True)) if id in self.order else None
+        if turn is None:
+            return [f"transcription of {id}, which nothing announced"]
+        if turn.transcribed:
+            return [f"the transcription of {id} was finished before"]
+        if event["type"].endswith(".delta"):
+            return []
+        turn.transcribed = True
+        problems = [] if turn.committed else [f"the transcription of {id} is final before its commit"]
+        usage = event.get("usage") or {}
+        if usage.get("type") == "tokens":
+            problems += _sum(usage, "total_tokens", "input_tokens", "output_tokens")
+            details = usage.get("input_token_details")
+            if not isinstance(details, dict) or not {"text_tokens", "audio_tokens"} <= details.keys():
+                problems.append("usage.input_token_details needs text_tokens and audio_tokens")
+            elif details["text_tokens"] + details["audio_tokens"] != usage["input_tokens"]:
+                problems.append("usage.input_token_details do not add up to input_tokens")
+        return problems
+
+    # --- responses ------------------------------------------------------------------------------------
+
+    def _response(self, event: Event) -> list[str]:
+        if event["type"] == "response.created":
+            return self._response_created(event["response"])
+        id = event["response"].get("id") if event["type"] == "response.done" else event["response_id"]
+        response = self.responses.get(id)
+        if response is None:
+            return [f"{id} was not created"]
+        problems = response.received(event)
+        if event["type"] == "response.output_item.added":
+            item_id = event["item"].get("id")
+            if item_id in self.known_items:
+                problems.append(f"item id {item_id} was used before")
+            self.known_items.add(item_id)
+        return problems
+
+    def _response_created(self, opened: Event) -> list[str]:
+        id = opened.get("id")
+        problems = []
+        if not id or id in self.responses:
+            problems.append(f"response id {id} is missing or was used before")
+        if self.awaiting_item:
+            problems.append(f"{self.awaiting_item} was committed and not added before the response")
+        response = Response.opened(opened)
+        if response.in_band and (busy := [r.id for r in self.responses.values() if r.in_band and not r.over]):
+            problems.append(f"{busy[0]} is still writing to the conversation")
+        problems += response.problems_when_opened(opened)
+        self.responses[response.id] = response
+        return problems
+
+
+def _sum(usage: Event, total: str, *parts: str) -> list[str]:
+    return (
+        []
+        if usage[total] == sum(usage[part] for part in parts)
+        else [f"usage.{total} is not the sum of its parts"]
+    )
+
+
+_HANDLERS: Mapping[str, Callable[[Sequence, Event], list[str]]] = {
+    "session.created": Sequence._session_created,
+    "session.updated": Sequence._session_updated,
+    "conversation.item.added": Sequence._item_added,
+    "conversation.item.done": Sequence._item_done,
+    "conversation.item.deleted": Sequence._item_deleted,
+    "conversation.item.truncated": Sequence._item_named,
+    "conversation.item.retrieved": Sequence._item_named,
+    "input_audio_buffer.speech_started": Sequence._speech_started,
+    "input_audio_buffer.speech_stopped": Sequence._speech_stopped,
+    "input_audio_buffer.committed": Sequence._committed,
+    "conversation.item.input_audio_transcription.delta": Sequence._transcription,
+    "conversation.item.input_audio_transcription.completed": Sequence._transcription,
+    "conversation.item.input_audio_transcription.failed": Sequence._transcription,
+}
