@@ -177,14 +177,20 @@ class Sequence:
             problems.append(f"{self.awaiting_item} was committed and not added")
         if turn.committed or id in self.order:
             problems.append(f"{id} was committed before")
-        if turn.started_ms is not None and not turn.stopped and id != self.speaking:
-            problems.append(f"{id} was committed while speech of {self.speaking} goes on")
+        if id == self.speaking:  # the client's own commit, in mid-speech, ends the speech without an event
+            self.speaking, turn.stopped = None, True
+        if turn.started_ms is not None and not turn.stopped:
+            problems.append(f"{id} was committed before its speech stopped")
         last = self.order[-1] if self.order else None
         if event.get("previous_item_id") != last:
             problems.append(f"previous_item_id is {event.get('previous_item_id')}, the last item {last}")
         turn.committed = True
         self.awaiting_item = id
         return problems
+
+    def _cleared(self, event: Event) -> list[str]:
+        self.speaking = None
+        return []
 
     def _transcription(self, event: Event) -> list[str]:
         id = event["item_id"]
@@ -261,6 +267,7 @@ _HANDLERS: Mapping[str, Callable[[Sequence, Event], list[str]]] = {
     "input_audio_buffer.speech_started": Sequence._speech_started,
     "input_audio_buffer.speech_stopped": Sequence._speech_stopped,
     "input_audio_buffer.committed": Sequence._committed,
+    "input_audio_buffer.cleared": Sequence._cleared,
     "conversation.item.input_audio_transcription.delta": Sequence._transcription,
     "conversation.item.input_audio_transcription.completed": Sequence._transcription,
     "conversation.item.input_audio_transcription.failed": Sequence._transcription,

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 __all__ = ["EXTRAS", "check_shape"]
 
 EXTRAS: Mapping[str, tuple[type, str]] = {
-    "session.temperature": (float, "documented extra of the default profile"),
+    "session.temperature": (float, "documented extra of the default profile; null leaves it to the model"),
     "session.audio.output.model": (str, "documented extra: which speech model is in effect"),
     "obfuscation": (str, "on the wire of the public service, though absent from the published types"),
 }
@@ -63,7 +63,7 @@ def _check_model(value: Any, model: type[BaseModel], path: str) -> Iterator[str]
             yield from _check(member, annotation, where)
         elif where not in EXTRAS:
             yield f"{where}: unknown member"
-        elif not _is(member, EXTRAS[where][0]):
+        elif not _is(member, EXTRAS[where][0]) and not (member is None and where == "session.temperature"):
             yield f"{where}: expected {EXTRAS[where][0].__name__}, got {_name(member)}"
 
 

@@ -1,0 +1,162 @@
+"""The user speaks while an answer is running: it stops, and what was not heard leaves the context."""
+
+from tests.conformance.client import RATE, Event, talk
+from tests.conformance.hearing import seconds, words
+from tests.speech import recording, silence
+
+LONG = "[[words 400]] [[pace 20]]"
+
+
+def voice(ms: int = 2_400) -> bytes:
+    return recording("beckett", RATE)[: 2 * RATE * ms // 1000]
+
+
+def is_audio(event: Event) -> bool:
+    return bool(event["type"] == "response.output_audio.delta")
+
+
+async def test_speech_cancels_the_running_answer(server_url: str) -> None:
+    async with talk(server_url) as session:
+        id = await session.start(LONG)
+        await session.until(is_audio)
+        await session.append(voice() + silence(1_500, RATE))
+        await session.until("input_audio_buffer.speech_started")
+        cancelled = await session.reply(id)
+
+        assert (cancelled.status, cancelled.reason) == ("cancelled", "turn_detected")
+        assert 0 < len(words(cancelled.text)) < 400
+        item = cancelled.response["output"][0]
+        assert item["status"] == "incomplete"
+        assert item["content"] == [{"type": "output_audio", "transcript": cancelled.text}]
+        assert cancelled.response["usage"]["output_tokens"] > 0
+
+
+async def test_the_tail_of_a_cancelled_answer_follows_the_speech_at_once_and_in_order(
+    server_url: str,
+) -> None:
+    async with talk(server_url) as session:
+        id = await session.start(LONG)
+        await session.until(is_audio)
+        await session.append(voice() + silence(1_500, RATE))
+        await session.until("input_audio_buffer.speech_started")
+        tail = await session.until(lambda e: e["type"] == "response.done" and e["response"]["id"] == id)
+
+        kinds = [
+            e["type"] for e in tail if not e["type"].startswith("conversation.item.input_audio_transcription")
+        ]
+        assert kinds == [
+            "response.output_audio.done",
+            "response.output_audio_transcript.done",
+            "response.content_part.done",
+            "conversation.item.done",
+            "response.output_item.done",
+            "response.done",
+        ]
+
+
+async def test_after_the_interruption_the_new_turn_is_answered(server_url: str) -> None:
+    async with talk(server_url) as session:
+        old = await session.start(LONG)
+        await session.until(is_audio)
+        await session.append(voice() + silence(1_500, RATE))
+        await session.reply(old)
+        new = await session.reply()
+
+        assert words(new.text)[:4] == ["you", "said", "ever", "tried"]
+        assert new.status == "completed"
+        # Nothing of the old answer came after its end: the oracle has watched, and this says it again.
+        ends = [i for i, e in enumerate(session.events) if e.get("response", {}).get("id") == old]
+        assert not any(e.get("response_id") == old for e in session.events[ends[-1] + 1 :])
+
+
+async def test_without_interrupt_response_the_answer_goes_on(server_url: str) -> None:
+    detection = {"interrupt_response": False, "create_response": False}
+    async with talk(server_url, text=True, audio={"input": {"turn_detection": detection}}) as session:
+        id = await session.start("[[words 100]] [[pace 10]]")
+        await session.append(voice() + silence(1_500, RATE))
+        reply = await session.reply(id)
+
+        assert reply.status == "completed"
+        assert len(reply.text.split()) == 100
+
+
+async def test_an_answer_outside_the_conversation_is_not_interrupted(server_url: str) -> None:
+    async with talk(server_url, text=True) as session:
+        user = {
+            "type": "message",
+            "role": "user",
+            "content": [{"type": "input_text", "text": "[[words 80]] [[pace 10]]"}],
+        }
+        id = await session.start(conversation="none", input=[user])
+        await session.append(voice() + silence(1_500, RATE))
+        reply = await session.reply(id)
+
+        assert reply.status == "completed"
+        assert len(reply.text.split()) == 80
+
+
+async def test_an_answer_is_interrupted_before_its_first_word(server_url: str) -> None:
+    async with talk(server_url) as session:
+        id = await session.start("[[think 30000]]")
+        await session.append(voice() + silence(1_500, RATE))
+        cancelled = await session.reply(id)
+
+        assert (cancelled.status, cancelled.reason) == ("cancelled", "turn_detected")
+        assert cancelled.response["output"] == []
+
+
+async def test_truncation_cuts_the_context_at_the_word_that_was_heard_last(server_url: str) -> None:
+    async with talk(server_url) as session:
+        reply = await session.ask("[[words 40]]")
+        heard_ms = round(seconds(reply.audio, RATE) * 1_000 / 4)
+        item_id = reply.response["output"][0]["id"]
+        await session.send(
+            "conversation.item.truncate", item_id=item_id, content_index=0, audio_end_ms=heard_ms
+        )
+        truncated = (await session.until("conversation.item.truncated"))[-1]
+        await session.send("conversation.item.retrieve", item_id=item_id)
+        item = (await session.until("conversation.item.retrieved"))[-1]["item"]
+
+        assert (truncated["item_id"], truncated["audio_end_ms"]) == (item_id, heard_ms)
+        kept = item["content"][0].get("transcript") or ""
+        assert reply.text.startswith(kept.rstrip())
+        assert 5 <= len(kept.split()) <= 16  # a quarter of forty, spoken at an uneven pace
+
+
+async def test_a_truncation_is_visible_to_the_model(server_url: str) -> None:
+    async with talk(server_url, text=True) as session:
+        before = await session.ask("[[words 40]]", output_modalities=["audio"])
+        full = (await session.ask("Hello")).response["usage"]["input_tokens"]
+        item_id = before.response["output"][0]["id"]
+        await session.send("conversation.item.truncate", item_id=item_id, content_index=0, audio_end_ms=0)
+        await session.until("conversation.item.truncated")
+        short = (await session.respond()).response["usage"]["input_tokens"]
+
+        # Forty words fewer, and the three of "You said: Hello" more.
+        assert short == full - 40 + 3
+
+
+async def test_a_late_truncation_is_clamped_to_the_audio(server_url: str) -> None:
+    async with talk(server_url) as session:
+        reply = await session.ask("[[words 5]]")
+        item_id = reply.response["output"][0]["id"]
+        await session.send(
+            "conversation.item.truncate", item_id=item_id, content_index=0, audio_end_ms=600_000
+        )
+        truncated = (await session.until("conversation.item.truncated"))[-1]
+
+        length_ms = seconds(reply.audio, RATE) * 1_000
+        assert abs(truncated["audio_end_ms"] - length_ms) <= 1
+
+
+async def test_the_interrupted_item_can_be_truncated_to_nothing(server_url: str) -> None:
+    async with talk(server_url) as session:
+        id = await session.start(LONG)
+        await session.until(is_audio)
+        await session.append(voice() + silence(1_500, RATE))
+        cancelled = await session.reply(id)
+        item_id = cancelled.response["output"][0]["id"]
+        await session.send("conversation.item.truncate", item_id=item_id, content_index=0, audio_end_ms=20)
+        await session.until("conversation.item.truncated")
+
+        assert words((await session.reply()).text)[:2] == ["you", "said"]

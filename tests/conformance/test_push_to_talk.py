@@ -1,0 +1,174 @@
+"""Manual turns: the client commits and asks; nothing happens by itself."""
+
+import base64
+
+import pytest
+
+from tests.conformance.client import RATE, bare_socket, talk
+from tests.conformance.hearing import words
+from tests.speech import recording, silence
+
+MANUAL = {"input": {"turn_detection": None}}
+TRANSCRIPTION = "conversation.item.input_audio_transcription"
+
+
+def voice(ms: int = 2_400) -> bytes:
+    return recording("beckett", RATE)[: 2 * RATE * ms // 1000]
+
+
+async def test_committed_speech_is_transcribed_and_answered_when_asked(server_url: str) -> None:
+    async with talk(server_url, audio=MANUAL) as session:
+        await session.append(voice())
+        await session.send("input_audio_buffer.commit")
+        events = await session.until(f"{TRANSCRIPTION}.completed")
+        reply = await session.respond()
+
+        kinds = [e["type"] for e in events]
+        assert kinds[:3] == [
+            "input_audio_buffer.committed",
+            "conversation.item.added",
+            "conversation.item.done",
+        ]
+        assert set(kinds[3:]) <= {f"{TRANSCRIPTION}.delta", f"{TRANSCRIPTION}.completed"}
+        assert words(events[-1]["transcript"])[:4] == ["ever", "tried", "ever", "failed"]
+        assert reply.text == f"You said: {events[-1]['transcript']}"
+
+
+async def test_a_response_asked_for_at_once_waits_for_the_words(server_url: str) -> None:
+    async with talk(server_url, audio=MANUAL) as session:
+        await session.append(voice())
+        await session.send("input_audio_buffer.commit")
+        reply = await session.respond()
+
+        assert words(reply.text)[:4] == ["you", "said", "ever", "tried"]
+
+
+async def test_nothing_happens_before_the_commit(server_url: str) -> None:
+    async with talk(server_url, audio=MANUAL) as session:
+        await session.append(voice() + silence(3_000, RATE))
+
+        assert await session.settle() == []
+        await session.send("input_audio_buffer.clear")
+        await session.until("input_audio_buffer.cleared")
+
+
+async def test_a_cleared_buffer_holds_nothing_to_commit(server_url: str) -> None:
+    async with talk(server_url, audio=MANUAL) as session:
+        await session.append(voice())
+        await session.send("input_audio_buffer.clear")
+        await session.until("input_audio_buffer.cleared")
+        await session.send("input_audio_buffer.commit")
+
+        assert (await session.error())["code"] == "input_audio_buffer_commit_empty"
+        assert await session.items() == []
+
+
+@pytest.mark.parametrize("ms", [0, 1, 99])
+async def test_less_than_a_tenth_of_a_second_cannot_be_committed(server_url: str, ms: int) -> None:
+    async with talk(server_url, audio=MANUAL) as session:
+        await session.append(silence(ms, RATE))
+        await session.send("input_audio_buffer.commit", event_id="early")
+        error = await session.error()
+        await session.append(voice())
+        await session.send("input_audio_buffer.commit")
+        completed = (await session.until(f"{TRANSCRIPTION}.completed"))[-1]
+
+        assert (error["type"], error["code"]) == ("invalid_request_error", "input_audio_buffer_commit_empty")
+        assert error["event_id"] == "early"
+        assert words(completed["transcript"])[:2] == ["ever", "tried"]
+
+
+async def test_a_tenth_of_a_second_is_enough(server_url: str) -> None:
+    async with talk(server_url, audio=MANUAL) as session:
+        await session.append(silence(100, RATE))
+        await session.send("input_audio_buffer.commit")
+        completed = (await session.until(f"{TRANSCRIPTION}.completed"))[-1]
+
+        assert completed["transcript"] == ""
+
+
+async def test_every_commit_makes_an_item_of_its_own(server_url: str) -> None:
+    async with talk(server_url, audio=MANUAL) as session:
+        ids = []
+        for _ in range(3):
+            await session.append(silence(200, RATE))
+            await session.send("input_audio_buffer.commit")
+            ids.append((await session.until("input_audio_buffer.committed"))[-1]["item_id"])
+        while session.oracle.sequence.finished():
+            await session.receive()
+
+        assert len(set(ids)) == 3
+        assert await session.items() == ids
+
+
+async def test_speech_may_be_committed_while_an_answer_is_running(server_url: str) -> None:
+    async with talk(server_url, text=True, audio=MANUAL) as session:
+        id = await session.start("[[words 60]] [[pace 10]]")
+        await session.append(voice())
+        await session.send("input_audio_buffer.commit")
+        await session.until("input_audio_buffer.committed")
+        reply = await session.reply(id)
+
+        assert reply.status == "completed"
+        assert len(reply.text.split()) == 60
+
+
+async def test_audio_may_arrive_in_pieces_of_any_size(server_url: str) -> None:
+    async with talk(server_url, audio=MANUAL) as session:
+        pcm, position, size = voice(), 0, 2
+        while position < len(pcm):
+            audio = base64.b64encode(pcm[position : position + size]).decode()
+            await session.send("input_audio_buffer.append", audio=audio)
+            position += size
+            size = size * 3 % 9_973 // 2 * 2 + 2
+        await session.append(b"")
+        await session.send("input_audio_buffer.append", audio="")
+        await session.send("input_audio_buffer.commit")
+        completed = (await session.until(f"{TRANSCRIPTION}.completed"))[-1]
+
+        assert words(completed["transcript"])[:4] == ["ever", "tried", "ever", "failed"]
+
+
+@pytest.mark.parametrize("codec", ["audio/pcmu", "audio/pcma"])
+async def test_telephone_codecs_are_understood(server_url: str, codec: str) -> None:
+    encode = _mu_law if codec == "audio/pcmu" else _a_law
+    pcm = recording("beckett", 8_000)[: 2 * 8_000 * 24 // 10]
+    samples = [int.from_bytes(pcm[i : i + 2], "little", signed=True) for i in range(0, len(pcm), 2)]
+    async with talk(
+        server_url, audio={"input": {"turn_detection": None, "format": {"type": codec}}}
+    ) as session:
+        coded = bytes(encode(sample) for sample in samples)
+        for start in range(0, len(coded), 160):  # 20 ms, as telephone bridges send them
+            audio = base64.b64encode(coded[start : start + 160]).decode()
+            await session.send("input_audio_buffer.append", audio=audio)
+        await session.send("input_audio_buffer.commit")
+        completed = (await session.until(f"{TRANSCRIPTION}.completed"))[-1]
+
+        assert words(completed["transcript"])[:2] == ["ever", "tried"]
+
+
+async def test_fifteen_mebibytes_fit_into_one_append(server_url: str) -> None:
+    async with bare_socket(server_url) as session:
+        await session.update(audio={"input": {"turn_detection": None, "transcription": None}})
+        audio = base64.b64encode(bytes(15 * 1024 * 1024)).decode()
+        await session.send("input_audio_buffer.append", audio=audio)
+        await session.send("input_audio_buffer.clear")
+
+        assert (await session.receive())["type"] == "input_audio_buffer.cleared"
+
+
+def _mu_law(sample: int) -> int:
+    """One sample in G.711 mu-law, straight from the recommendation's segment table."""
+    sign, magnitude = (0x80, -sample) if sample < 0 else (0, sample)
+    magnitude = min(magnitude, 32_635) + 132
+    exponent = magnitude.bit_length() - 8
+    return ~(sign | exponent << 4 | magnitude >> (exponent + 3) & 15) & 255
+
+
+def _a_law(sample: int) -> int:
+    """One sample in G.711 A-law."""
+    sign, magnitude = (0, ~sample) if sample < 0 else (0x80, sample)
+    magnitude >>= 4
+    exponent = max(0, magnitude.bit_length() - 4)
+    mantissa = magnitude >> max(0, exponent - 1) & 15
+    return (sign | exponent << 4 | mantissa) ^ 0x55

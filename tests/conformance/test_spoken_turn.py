@@ -1,0 +1,237 @@
+"""A real voice speaks, server VAD finds the turn, and the answer is spoken back."""
+
+import base64
+
+import pytest
+
+from tests.conformance.client import RATE, Event, Talk, talk
+from tests.conformance.hearing import loudness, seconds, transcript_of, word_errors, words
+from tests.speech import BECKETT, recording, resample, silence
+
+TRANSCRIPTION = "conversation.item.input_audio_transcription"
+
+# "Ever tried. Ever failed." with the pause that follows it.
+FIRST_WORDS_MS = 2_400
+
+
+def voice(ms: int = FIRST_WORDS_MS, rate: int = RATE) -> bytes:
+    return recording("beckett", rate)[: 2 * rate * ms // 1000]
+
+
+async def turn(session: Talk, pcm: bytes) -> tuple[list[Event], str]:
+    """Speak and fall silent; everything up to the end of the answer, and the answer's id."""
+    await session.append(pcm + silence(1_500, RATE))
+    before = await session.until("response.created")
+    id = before[-1]["response"]["id"]
+    after = await session.until(lambda e: e["type"] == "response.done" and e["response"]["id"] == id)
+    return before + after, id
+
+
+async def test_speech_is_heard_transcribed_and_answered_with_speech(server_url: str) -> None:
+    async with talk(server_url) as session:
+        events, id = await turn(session, voice())
+        if not any(e["type"] == f"{TRANSCRIPTION}.completed" for e in events):
+            events += await session.until(f"{TRANSCRIPTION}.completed")
+        reply = session.reply_so_far(id)
+
+        heard = next(e for e in events if e["type"] == f"{TRANSCRIPTION}.completed")
+        assert words(heard["transcript"])[:4] == ["ever", "tried", "ever", "failed"]
+        assert reply.text == f"You said: {heard['transcript']}"
+        assert 1 < seconds(reply.audio, RATE) < 8
+        assert loudness(reply.audio) > 0.01
+        assert word_errors(await transcript_of(reply.audio, RATE), reply.text) <= 0.5
+
+
+async def test_the_events_of_a_turn_come_in_the_documented_order(server_url: str) -> None:
+    async with talk(server_url) as session:
+        events, _ = await turn(session, voice())
+
+        kinds = [e["type"] for e in events if not e["type"].startswith(TRANSCRIPTION)]
+        assert kinds[:6] == [
+            "input_audio_buffer.speech_started",
+            "input_audio_buffer.speech_stopped",
+            "input_audio_buffer.committed",
+            "conversation.item.added",
+            "conversation.item.done",
+            "response.created",
+        ]
+        started, stopped, committed, added, done = [
+            e for e in events if not e["type"].startswith(TRANSCRIPTION)
+        ][:5]
+        ids = {
+            started["item_id"],
+            stopped["item_id"],
+            committed["item_id"],
+            added["item"]["id"],
+            done["item"]["id"],
+        }
+        assert len(ids) == 1
+        part = added["item"]["content"][0]
+        assert (part["type"], part["transcript"]) == ("input_audio", None)
+
+
+async def test_the_transcript_grows_while_the_speaker_is_still_talking(server_url: str) -> None:
+    async with talk(server_url, audio={"input": {"turn_detection": {"create_response": False}}}) as session:
+        await session.append(recording("beckett", RATE) + silence(1_500, RATE))
+        events = await session.until(f"{TRANSCRIPTION}.completed")
+
+        deltas = [e["delta"] for e in events if e["type"] == f"{TRANSCRIPTION}.delta"]
+        assert len(deltas) >= 2
+        assert word_errors("".join(deltas), events[-1]["transcript"]) <= 0.25
+
+
+async def test_a_long_recording_is_transcribed_word_for_word(server_url: str) -> None:
+    patient = {"silence_duration_ms": 3_000, "create_response": False}
+    async with talk(server_url, audio={"input": {"turn_detection": patient}}) as session:
+        await session.append(recording("beckett", RATE) + silence(3_500, RATE))
+        completed = (await session.until(f"{TRANSCRIPTION}.completed"))[-1]
+
+        assert word_errors(completed["transcript"], BECKETT) <= 0.1
+        assert completed["content_index"] == 0
+
+
+async def test_times_are_those_of_the_audio_however_fast_it_arrives(server_url: str) -> None:
+    lead_ms = 3_000
+    async with talk(server_url, audio={"input": {"turn_detection": {"create_response": False}}}) as session:
+        for chunk_ms in (20, 500):
+            offset = sum(len(base64.b64decode(a)) for a in ()) if False else 0
+            del offset
+            await session.append(silence(lead_ms, RATE) + voice() + silence(1_500, RATE), chunk_ms)
+        starts = [
+            (await session.until("input_audio_buffer.speech_started"))[-1]["audio_start_ms"] for _ in range(2)
+        ]
+
+        total_ms = lead_ms + FIRST_WORDS_MS + 1_500
+        assert starts[1] - starts[0] == pytest.approx(total_ms, abs=64)
+        assert lead_ms - 250 <= starts[0] <= lead_ms + 700
+
+
+@pytest.mark.parametrize("silence_ms", [300, 1_000])
+async def test_a_turn_ends_after_exactly_the_silence_that_was_asked_for(
+    server_url: str, silence_ms: int
+) -> None:
+    ends = {}
+    for window in (silence_ms, silence_ms + 400):
+        detection = {"silence_duration_ms": window, "create_response": False}
+        async with talk(server_url, audio={"input": {"turn_detection": detection}}) as session:
+            await session.append(recording("clone-test", RATE) + silence(2_500, RATE))
+            events = await session.until("input_audio_buffer.speech_stopped")
+            while True:  # pauses inside the sentence may end a turn when the window is short
+                later = [
+                    e for e in await session.settle() if e["type"] == "input_audio_buffer.speech_stopped"
+                ]
+                if not later:
+                    break
+                events += later
+            ends[window] = events[-1]["audio_end_ms"]
+
+    # The last word ends at the same place, so the ends differ by the windows' difference, to one 32 ms frame.
+    assert ends[silence_ms + 400] - ends[silence_ms] == pytest.approx(400, abs=33)
+
+
+async def test_prefix_padding_moves_the_start_of_the_turn_back(server_url: str) -> None:
+    starts = {}
+    for padding in (0, 500):
+        detection = {"prefix_padding_ms": padding, "create_response": False}
+        async with talk(server_url, audio={"input": {"turn_detection": detection}}) as session:
+            await session.append(silence(2_000, RATE) + voice() + silence(1_500, RATE))
+            starts[padding] = (await session.until("input_audio_buffer.speech_started"))[-1]["audio_start_ms"]
+
+    assert starts[0] - starts[500] == 500
+
+
+async def test_a_threshold_that_nothing_reaches_hears_no_speech(server_url: str) -> None:
+    async with talk(server_url, audio={"input": {"turn_detection": {"threshold": 1.0}}}) as session:
+        await session.append(voice() + silence(1_500, RATE))
+        # The frames are judged in order: once this louder rule has heard the second copy, the first is over.
+        await session.update(
+            audio={"input": {"turn_detection": {"threshold": 0.5, "create_response": False}}}
+        )
+        await session.append(voice() + silence(1_500, RATE))
+        started = (await session.until("input_audio_buffer.speech_started"))[-1]
+
+        assert started["audio_start_ms"] > FIRST_WORDS_MS
+
+
+async def test_without_create_response_the_turn_is_only_transcribed(server_url: str) -> None:
+    async with talk(server_url, audio={"input": {"turn_detection": {"create_response": False}}}) as session:
+        await session.append(voice() + silence(1_500, RATE))
+        await session.until(f"{TRANSCRIPTION}.completed")
+
+        assert not any(e["type"] == "response.created" for e in await session.settle())
+        assert words((await session.respond()).text)[:4] == ["you", "said", "ever", "tried"]
+
+
+async def test_without_transcription_no_transcript_is_sent_yet_the_model_hears_the_words(
+    server_url: str,
+) -> None:
+    async with talk(server_url, audio={"input": {"transcription": None}}) as session:
+        events, id = await turn(session, voice())
+
+        assert not any(e["type"].startswith(TRANSCRIPTION) for e in events + await session.settle())
+        assert words(session.reply_so_far(id).text)[:4] == ["you", "said", "ever", "tried"]
+
+
+async def test_silence_and_noise_are_no_turn(server_url: str) -> None:
+    async with talk(server_url) as session:
+        await session.append(silence(3_000, RATE))
+
+        assert await session.settle() == []
+
+
+async def test_several_turns_come_one_after_the_other(server_url: str) -> None:
+    async with talk(server_url) as session:
+        for _ in range(2):
+            events, id = await turn(session, voice())
+            assert words(session.reply_so_far(id).text)[:4] == ["you", "said", "ever", "tried"]
+            assert sum(e["type"] == "input_audio_buffer.committed" for e in events) == 1
+
+        while session.oracle.sequence.finished():
+            await session.receive()
+        assert len(session.oracle.sequence.order) == 4
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 48_000])
+async def test_speech_is_understood_at_other_rates(server_url: str, rate: int) -> None:
+    format = {"type": "audio/pcm", "rate": rate}
+    async with talk(server_url, audio={"input": {"format": format, "turn_detection": None}}) as session:
+        await session.append(resample(voice(rate=16_000), 16_000, rate), rate=rate)
+        await session.send("input_audio_buffer.commit")
+        completed = (await session.until(f"{TRANSCRIPTION}.completed"))[-1]
+
+        assert words(completed["transcript"])[:2] == ["ever", "tried"]
+
+
+async def test_a_spoken_item_can_be_retrieved_with_its_audio(server_url: str) -> None:
+    async with talk(server_url, audio={"input": {"turn_detection": {"create_response": False}}}) as session:
+        await session.append(voice() + silence(1_500, RATE))
+        completed = (await session.until(f"{TRANSCRIPTION}.completed"))[-1]
+        await session.send("conversation.item.retrieve", item_id=completed["item_id"])
+        item = (await session.until("conversation.item.retrieved"))[-1]["item"]
+
+        (part,) = item["content"]
+        assert part["transcript"] == completed["transcript"]
+        pcm = base64.b64decode(part["audio"])
+        assert FIRST_WORDS_MS / 1000 < seconds(pcm, RATE) < FIRST_WORDS_MS / 1000 + 1.6
+        assert words(await transcript_of(pcm, RATE))[:2] == ["ever", "tried"]
+
+
+async def test_semantic_vad_ends_a_turn_as_well(server_url: str) -> None:
+    async with talk(server_url, audio={"input": {"turn_detection": {"type": "semantic_vad"}}}) as session:
+        assert session.session["audio"]["input"]["turn_detection"]["eagerness"] == "auto"
+        await session.append(voice() + silence(9_000, RATE))
+        id = (await session.until("response.created"))[-1]["response"]["id"]
+
+        assert words((await session.reply(id)).text)[:4] == ["you", "said", "ever", "tried"]
+
+
+async def test_the_client_may_commit_in_mid_speech(server_url: str) -> None:
+    async with talk(server_url) as session:
+        await session.append(voice(1_500))
+        started = (await session.until("input_audio_buffer.speech_started"))[-1]
+        await session.send("input_audio_buffer.commit")
+        committed = (await session.until("input_audio_buffer.committed"))[-1]
+        await session.until(f"{TRANSCRIPTION}.completed")
+
+        assert committed["item_id"] == started["item_id"]
+        assert not any(e["type"] == "response.created" for e in await session.settle())
