@@ -1,0 +1,247 @@
+"""What the engine can be told: orders from the client, and facts from the engines behind it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pipeline.config import Patch
+from pipeline.errors import InvalidRequest
+from pipeline.items import Item, ItemReference
+from providers.contracts import LlmUsage, TextMark
+
+__all__ = [
+    "AudioAppended",
+    "CancelResponse",
+    "ClearAudio",
+    "ClientCommand",
+    "Command",
+    "CommitAudio",
+    "CreateItem",
+    "CreateResponse",
+    "DeleteItem",
+    "EngineFact",
+    "FrameScored",
+    "GenerationFailed",
+    "GenerationFinished",
+    "Refuse",
+    "ResponseParams",
+    "RetrieveItem",
+    "SpeechFinished",
+    "SpeechSynthesized",
+    "StartSession",
+    "TextGenerated",
+    "ToolCallGenerated",
+    "ToolCallOpened",
+    "TranscriptGrew",
+    "TranscriptReady",
+    "TranscriptionBroke",
+    "TruncateItem",
+    "UpdateSession",
+]
+
+
+# --- Orders. `event_id` is the client's own id of its event, echoed by an error. ---------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StartSession:
+    """The client is connected and can hear us."""
+
+    event_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """An event that could not be understood at all; it keeps its place in the order of answers."""
+
+    error: InvalidRequest
+    event_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateSession:
+    patch: Patch
+    event_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CommitAudio:
+    event_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClearAudio:
+    event_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CreateItem:
+    """`item.id` is empty when the client left the choice to us. `previous_item_id` None appends."""
+
+    item: Item
+    previous_item_id: str | None = None
+    event_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RetrieveItem:
+    item_id: str
+    event_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteItem:
+    item_id: str
+    event_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TruncateItem:
+    item_id: str
+    content_index: int
+    audio_end_ms: int
+    event_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseParams:
+    """The overrides of one response. `overrides` holds session members by their wire names."""
+
+    overrides: Patch = field(default_factory=dict)
+    in_conversation: bool = True
+    input: tuple[Item | ItemReference, ...] | None = None  # None: the conversation so far
+    metadata: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CreateResponse:
+    params: ResponseParams = field(default_factory=ResponseParams)
+    event_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CancelResponse:
+    response_id: str | None = None
+    event_id: str | None = None
+
+
+ClientCommand = (
+    StartSession
+    | Refuse
+    | UpdateSession
+    | CommitAudio
+    | ClearAudio
+    | CreateItem
+    | RetrieveItem
+    | DeleteItem
+    | TruncateItem
+    | CreateResponse
+    | CancelResponse
+)
+
+
+# --- Facts. Positions are ticks (1/16000 s) of input audio since the session began. -------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AudioAppended:
+    end: int  # ticks received in all
+
+
+@dataclass(frozen=True, slots=True)
+class FrameScored:
+    """The detector's verdict on the audio from `start` to `end`."""
+
+    start: int
+    end: int
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptGrew:
+    item_id: str
+    text: str  # what to append
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptReady:
+    item_id: str
+    text: str
+    content_index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptionBroke:
+    item_id: str
+    code: str
+    message: str
+    content_index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TextGenerated:
+    response_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallOpened:
+    response_id: str
+    index: int  # the model's own count of its calls
+    call_id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallGenerated:
+    response_id: str
+    index: int
+    arguments: str  # what to append
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationFinished:
+    """The model has said all it will say; speech may still follow."""
+
+    response_id: str
+    reason: Literal["stop", "tool_calls", "length", "content_filter"]
+    usage: LlmUsage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationFailed:
+    response_id: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechSynthesized:
+    """Speech in the response's output format. Marks count samples and characters of the whole reply."""
+
+    response_id: str
+    pcm: bytes
+    marks: tuple[TextMark, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechFinished:
+    response_id: str
+
+
+EngineFact = (
+    AudioAppended
+    | FrameScored
+    | TranscriptGrew
+    | TranscriptReady
+    | TranscriptionBroke
+    | TextGenerated
+    | ToolCallOpened
+    | ToolCallGenerated
+    | GenerationFinished
+    | GenerationFailed
+    | SpeechSynthesized
+    | SpeechFinished
+)
+
+Command = ClientCommand | EngineFact

@@ -1,0 +1,289 @@
+"""The session engine: a pure state machine, `handle(command, now)` to a list of effects.
+
+House rules of this folder: no event loop, no threads, no clock, no I/O; every input is a command, every
+output an effect, and the same commands always give the same effects. An order that cannot be carried out
+raises `InvalidRequest` before anything has changed, and becomes one `error` event here.
+
+    client orders ─┐                                ┌─► Emit(event)       to every client
+                   ├─► Engine ─► Listener, Responder┤
+    engine facts ──┘      (over one shared State)   └─► everything else   to the session's workers
+"""
+
+from dataclasses import replace
+from typing import assert_never
+
+from pipeline.catalog import Catalog
+from pipeline.commands import (
+    AudioAppended,
+    CancelResponse,
+    ClearAudio,
+    Command,
+    CommitAudio,
+    CreateItem,
+    CreateResponse,
+    DeleteItem,
+    FrameScored,
+    GenerationFailed,
+    GenerationFinished,
+    Refuse,
+    ResponseParams,
+    RetrieveItem,
+    SpeechFinished,
+    SpeechSynthesized,
+    StartSession,
+    TextGenerated,
+    ToolCallGenerated,
+    ToolCallOpened,
+    TranscriptGrew,
+    TranscriptionBroke,
+    TranscriptReady,
+    TruncateItem,
+    UpdateSession,
+)
+from pipeline.config import SessionConfig
+from pipeline.core.conversation import Conversation
+from pipeline.core.listening import Listener
+from pipeline.core.responding import Responder
+from pipeline.core.state import EngineLimits, State
+from pipeline.core.turns import TICK_RATE, SpeechBegan, SpeechEnded
+from pipeline.effects import Configure, Effect, Emit, ForgetItem
+from pipeline.errors import InvalidRequest
+from pipeline.events import (
+    ErrorRaised,
+    ItemAdded,
+    ItemDeleted,
+    ItemDone,
+    ItemRetrieved,
+    ItemTruncated,
+    SessionCreated,
+    SessionUpdated,
+)
+from pipeline.ids import NewId, new_id
+from pipeline.items import FunctionCall, Item, MessageItem, OutputAudio
+
+__all__ = ["Engine"]
+
+
+class Engine:
+    """One session. Not safe for use from several threads; nobody else may keep its state."""
+
+    def __init__(
+        self,
+        config: SessionConfig,
+        catalog: Catalog,
+        *,
+        default_stt: str,
+        limits: EngineLimits | None = None,
+        new_id: NewId = new_id,
+    ) -> None:
+        limits = limits or EngineLimits()
+        self._state = State(
+            config=config,
+            conversation=Conversation(new_id("conv"), limits.max_items),
+            catalog=catalog,
+            default_stt=default_stt,
+            limits=limits,
+            new_id=new_id,
+        )
+        self._listener = Listener(self._state)
+        self._responder = Responder(self._state, self._listener.is_pending)
+
+    @property
+    def config(self) -> SessionConfig:
+        return self._state.config
+
+    @property
+    def audio_room(self) -> int:
+        """How many more ticks of input audio fit into the buffer.
+
+        With turn detection the buffer empties itself, and a turn that grows too long is committed.
+        """
+        if self.config.audio.input.turn_detection is not None:
+            return self._state.limits.max_buffer_seconds * TICK_RATE
+        return self._state.limits.max_buffer_seconds * TICK_RATE - self._listener.buffered
+
+    def handle(self, command: Command, now: float) -> list[Effect]:
+        """Take one command and return what must be done, in order. `now` is monotonic, in seconds."""
+        state = self._state
+        try:
+            self._dispatch(command, now)
+        except InvalidRequest as error:
+            # Nothing of a refused order may show: what it had wanted done is dropped with it.
+            state.effects.clear()
+            state.effects.append(Emit(ErrorRaised(error, getattr(command, "event_id", None))))
+        effects, state.effects = state.effects, []
+        return effects
+
+    def _dispatch(self, command: Command, now: float) -> None:
+        listener, responder = self._listener, self._responder
+        match command:
+            # facts, the most frequent first
+            case AudioAppended():
+                listener.appended(command)
+            case FrameScored():
+                self._frame_scored(command, now)
+            case SpeechSynthesized():
+                responder.speech(command)
+            case TextGenerated():
+                responder.text(command, now)
+            case ToolCallGenerated():
+                responder.call_grew(command)
+            case ToolCallOpened():
+                responder.call_opened(command)
+            case GenerationFinished():
+                responder.finished(command)
+            case GenerationFailed():
+                responder.failed(command)
+            case SpeechFinished():
+                responder.speech_finished(command)
+            case TranscriptGrew():
+                listener.transcript_grew(command)
+            case TranscriptReady():
+                if listener.transcript_ready(command):
+                    responder.transcript_ready((command.item_id, command.content_index), command.text)
+            case TranscriptionBroke():
+                self._transcription_broke(command)
+            # orders
+            case StartSession():
+                self._state.do(Configure(self.config))
+                self._state.emit(SessionCreated(self.config))
+            case Refuse():
+                raise command.error
+            case UpdateSession():
+                self._update(command)
+            case CommitAudio():
+                item_id = listener.commit()
+                self._report_early_failure(item_id)
+            case ClearAudio():
+                listener.clear()
+            case CreateItem():
+                self._create_item(command)
+            case RetrieveItem():
+                item = self._find(command.item_id, "retrieve")
+                self._state.emit(ItemRetrieved(item))
+            case DeleteItem():
+                self._delete(command)
+            case TruncateItem():
+                self._truncate(command)
+            case CreateResponse():
+                self._create_response(command, now)
+            case CancelResponse():
+                responder.cancel(command.response_id)
+            case _:
+                assert_never(command)
+
+    # --- turns ----------------------------------------------------------------------------------------
+
+    def _frame_scored(self, frame: FrameScored, now: float) -> None:
+        border = self._listener.judge(frame)
+        detection = self.config.audio.input.turn_detection
+        if border is None or detection is None:
+            return
+        match border:
+            case SpeechBegan(at):
+                self._listener.speech_began(at)
+                if detection.interrupt_response:
+                    self._responder.interrupt()
+            case SpeechEnded(at):
+                item_id = self._listener.speech_ended(at)
+                if detection.create_response and self._responder.active is None:
+                    response = self._responder.configure(ResponseParams(), "response", now)
+                    context = list(self._state.conversation)
+                    self._responder.begin(response, context, automatic=item_id)
+                self._report_early_failure(item_id)
+
+    def _transcription_broke(self, fact: TranscriptionBroke) -> None:
+        if self._listener.transcription_broke(fact):
+            self._responder.transcription_broke((fact.item_id, fact.content_index), fact.code, fact.message)
+
+    def _report_early_failure(self, item_id: str) -> None:
+        """A transcription that broke while the user was still speaking is told once the item exists."""
+        broken = self._listener.take_broken(item_id)
+        if broken is not None:
+            self._transcription_broke(broken)
+
+    # --- session --------------------------------------------------------------------------------------
+
+    def _update(self, command: UpdateSession) -> None:
+        old = self.config
+        new = self._state.patched(command.patch, "session")
+        self._state.config = new
+        had, has = (config.audio.input.turn_detection is not None for config in (old, new))
+        if had != has:
+            self._listener.turn_detection_changed(enabled=has)
+        self._state.do(Configure(new))
+        self._state.emit(SessionUpdated(new))
+
+    # --- items ----------------------------------------------------------------------------------------
+
+    def _create_item(self, command: CreateItem) -> None:
+        state, item = self._state, self._named(command.item)
+        state.conversation.check_insert(item, command.previous_item_id)
+        if isinstance(item, MessageItem):
+            item = self._listener.clip_arrived(item)
+        previous = state.conversation.insert(item, command.previous_item_id)
+        state.emit(ItemAdded(item, previous))
+        state.emit(ItemDone(item, previous))
+
+    def _named(self, item: Item) -> Item:
+        """The item with the ids that the client left to us."""
+        if not item.id:
+            item = replace(item, id=self._state.new_id("item"))
+        if isinstance(item, FunctionCall) and not item.call_id:
+            item = replace(item, call_id=self._state.new_id("call"))
+        return item
+
+    def _find(self, item_id: str, verb: str) -> Item:
+        item = self._state.conversation.get(item_id)
+        if item is None:
+            raise InvalidRequest(
+                f"Error with item {verb}: the item with id '{item_id}' does not exist.",
+                code=f"item_{verb}_invalid_item_id",
+                param="item_id",
+            )
+        return item
+
+    def _delete(self, command: DeleteItem) -> None:
+        item = self._find(command.item_id, "delete")
+        self._state.conversation.remove(item.id)
+        self._listener.item_deleted(item.id)
+        self._responder.item_deleted(item.id)
+        self._state.do(ForgetItem(item.id))
+        self._state.emit(ItemDeleted(item.id))
+
+    def _truncate(self, command: TruncateItem) -> None:
+        item = self._find(command.item_id, "truncate")
+        heard = isinstance(item, MessageItem) and item.role == "assistant"
+        if heard and isinstance(item, MessageItem) and item.content:
+            heard = isinstance(item.content[0], OutputAudio)
+        if not heard:
+            raise InvalidRequest(
+                "Only model output audio messages can be truncated.", code="unsupported_content_type"
+            )
+        if command.content_index != 0:
+            raise InvalidRequest(
+                f"The item has no audio at content_index {command.content_index}; use 0.",
+                param="content_index",
+            )
+        end = self._responder.truncate(item.id, command.audio_end_ms)
+        self._state.emit(ItemTruncated(item.id, 0, end))
+
+    # --- responses ------------------------------------------------------------------------------------
+
+    def _create_response(self, command: CreateResponse, now: float) -> None:
+        responder, params = self._responder, command.params
+        responder.check(command)
+        response = responder.configure(params, "response", now)
+        if params.input is None:
+            context = list(self._state.conversation)
+        else:
+            entries = tuple(e if not isinstance(e, Item) else self._named(e) for e in params.input)
+            context = responder.resolve_input(entries)
+            known = {item.id for item in self._state.conversation}
+            context = [
+                self._listener.clip_arrived(item)
+                if isinstance(item, MessageItem) and item.id not in known
+                else item
+                for item in context
+            ]
+        responder.begin(response, context)

@@ -1,0 +1,281 @@
+"""The listening half of a session: the input buffer, turns found in it, and their transcripts.
+
+The audio itself is elsewhere; here it is only positions, in ticks of 1/16000 s since the session began.
+
+    received ──────────────────────────────────────► end
+                     │ buffer_start                 │
+                     ├─────────── uncommitted ──────┤
+                          │ utterance.start
+                          ├── being transcribed ────┤
+
+With turn detection the utterance opens when speech begins; without, at the first audio after a commit.
+"""
+
+from dataclasses import dataclass, field
+
+from pipeline.commands import AudioAppended, FrameScored, TranscriptGrew, TranscriptionBroke, TranscriptReady
+from pipeline.core.state import State
+from pipeline.core.turns import (
+    TICK_RATE,
+    TICKS_PER_MS,
+    SpeechBegan,
+    SpeechEnded,
+    TurnDetector,
+    windows,
+)
+from pipeline.effects import DropAudio, DropUtterance, EndUtterance, KeepClip, StartUtterance, TranscribeClip
+from pipeline.errors import InvalidRequest
+from pipeline.events import (
+    BufferCleared,
+    BufferCommitted,
+    ItemAdded,
+    ItemDone,
+    SpeechStarted,
+    SpeechStopped,
+    TranscriptionCompleted,
+    TranscriptionDelta,
+    TranscriptionFailed,
+)
+from pipeline.items import ContentPart, InputAudio, MessageItem
+
+__all__ = ["Listener"]
+
+_MIN_COMMIT_MS = 100  # as on the wire
+
+# With turn detection on, this much audio without speech is kept for a client that commits by hand; older
+# audio goes, or a silent microphone would fill the memory.
+_IDLE_KEPT = 5 * TICK_RATE
+_DROP_STEP = TICK_RATE  # drop in steps of a second, not at every append
+
+
+@dataclass(slots=True)
+class _Utterance:
+    """One stretch of speech on its way to a transcript."""
+
+    item_id: str
+    start: int
+    visible: bool  # whether the client gets transcription events
+    announced: bool  # whether the client knows the item's id: by speech_started, or by the commit
+    end: int | None = None  # None until it is committed
+    sent: str = ""  # joined deltas so far
+    held: list[str] = field(default_factory=list)  # deltas that wait for the announcement
+    broken: TranscriptionBroke | None = None  # failed before the commit
+
+    @property
+    def seconds(self) -> float:
+        return 0.0 if self.end is None else (self.end - self.start) / TICK_RATE
+
+
+class Listener:
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._detector = TurnDetector()
+        self._end = 0
+        self._buffer_start = 0
+        self._utterance: _Utterance | None = None  # the one that is being spoken
+        self._pending: dict[str, _Utterance] = {}  # committed, transcript not there yet; by item id
+        self._clips: set[tuple[str, int]] = set()  # recordings inside items, likewise
+
+    @property
+    def buffered(self) -> int:
+        """Ticks of uncommitted audio."""
+        return self._end - self._buffer_start
+
+    def is_pending(self, item_id: str, content_index: int) -> bool:
+        """Whether the transcript of that part is still on its way."""
+        return (item_id, content_index) in self._clips or (content_index == 0 and item_id in self._pending)
+
+    # --- audio ---------------------------------------------------------------------------------------
+
+    def appended(self, fact: AudioAppended) -> None:
+        self._end = fact.end
+        if self._utterance is None and self._state.config.audio.input.turn_detection is None:
+            self._open(self._buffer_start, announced=False)
+
+    def judge(self, frame: FrameScored) -> SpeechBegan | SpeechEnded | None:
+        """Take the verdict on one frame; return the border of speech that it reveals."""
+        detection = self._state.config.audio.input.turn_detection
+        if detection is None or frame.end <= self._buffer_start:
+            return None  # switched off, committed or cleared while the frame was being judged
+        border = self._detector.feed(frame.start, frame.end, frame.probability, detection)
+        # Audio is let go as it is judged, not as it arrives: a client may send faster than real time.
+        if self._utterance is None and frame.end - self._buffer_start > _IDLE_KEPT + _DROP_STEP:
+            self._drop_before(frame.end - _IDLE_KEPT)
+        if border is None and self._detector.speaking and self._utterance is not None:
+            longest = self._state.limits.max_buffer_seconds * TICK_RATE
+            if frame.end - self._utterance.start >= longest:
+                self._detector.reset()
+                return SpeechEnded(frame.end)
+        return border
+
+    def speech_began(self, at: int) -> None:
+        detection = self._state.config.audio.input.turn_detection
+        assert detection is not None
+        start = max(self._buffer_start, at - windows(detection).prefix)
+        self._drop_before(start)
+        self._open(start, announced=True)
+
+    def speech_ended(self, at: int) -> str:
+        """Commit the turn that ended at that tick; return its item's id."""
+        assert self._utterance is not None
+        item_id = self._utterance.item_id
+        end = min(at, self._end)
+        self._state.emit(SpeechStopped(item_id, at // TICKS_PER_MS))
+        self._commit(self._utterance, end)
+        return item_id
+
+    def commit(self) -> str:
+        """The client's own commit: return the item's id, or raise `InvalidRequest` for too little audio."""
+        start = self._buffer_start if self._utterance is None else self._utterance.start
+        present = (self._end - start) / TICKS_PER_MS
+        if present < _MIN_COMMIT_MS:
+            raise InvalidRequest(
+                "Error committing input audio buffer: the buffer is too small. "
+                f"Expected at least {_MIN_COMMIT_MS}ms of audio, "
+                f"but the buffer only has {present:.2f}ms of audio.",
+                code="input_audio_buffer_commit_empty",
+            )
+        utterance = self._utterance or self._open(start, announced=False)
+        self._detector.reset()
+        self._commit(utterance, self._end)
+        return utterance.item_id
+
+    def clear(self) -> None:
+        self._abandon_utterance()
+        self._detector.reset()
+        self._drop_before(self._end)
+        self._state.emit(BufferCleared())
+
+    def turn_detection_changed(self, *, enabled: bool) -> None:
+        """Turn detection was switched on or off. No audio is lost either way."""
+        self._detector.reset()
+        if enabled:
+            # What was being transcribed for a commit by hand goes back to being plain buffered audio.
+            self._abandon_utterance()
+        # Switched off in mid-speech, the utterance goes on until the client commits it.
+
+    def _open(self, start: int, *, announced: bool) -> _Utterance:
+        visible = self._state.config.audio.input.transcription is not None
+        utterance = _Utterance(self._state.new_id("item"), start, visible, announced)
+        self._utterance = utterance
+        if announced:
+            self._state.emit(SpeechStarted(utterance.item_id, start // TICKS_PER_MS))
+        self._state.do(StartUtterance(utterance.item_id, start, *self._stt_choice()))
+        return utterance
+
+    def _stt_choice(self) -> tuple[str, str | None, str | None]:
+        """Model, language and prompt for the next transcription."""
+        heard = self._state.config.audio.input.transcription
+        if heard is None:
+            return self._state.default_stt, None, None
+        return heard.model, heard.language, heard.prompt
+
+    def _commit(self, utterance: _Utterance, end: int) -> None:
+        state = self._state
+        item = MessageItem(utterance.item_id, "user", (InputAudio(),))
+        previous = state.conversation.insert(item)
+        state.emit(BufferCommitted(item.id, previous))
+        state.emit(ItemAdded(item, previous))
+        state.emit(ItemDone(item, previous))
+        state.do(EndUtterance(item.id, utterance.start, end))
+        utterance.end = end
+        utterance.announced = True
+        self._utterance = None
+        self._pending[item.id] = utterance
+        self._drop_before(end)
+        held, utterance.held = utterance.held, []
+        for delta in held:
+            self._send_delta(utterance, delta)
+
+    def _abandon_utterance(self) -> None:
+        if self._utterance is not None:
+            self._state.do(DropUtterance(self._utterance.item_id))
+            self._utterance = None
+
+    def _drop_before(self, position: int) -> None:
+        if position > self._buffer_start:
+            self._buffer_start = position
+            self._state.do(DropAudio(position))
+
+    # --- transcripts ---------------------------------------------------------------------------------
+
+    def clip_arrived(self, item: MessageItem) -> MessageItem:
+        """Have the recordings inside an item transcribed, and return the item without their audio.
+
+        A transcript that came with a recording is taken for its text.
+        """
+        content: list[ContentPart] = []
+        for index, part in enumerate(item.content):
+            if isinstance(part, InputAudio):
+                if part.pcm:
+                    self._state.do(KeepClip(item.id, index, part.pcm))
+                if part.pcm and not part.transcript:
+                    self._clips.add((item.id, index))
+                    self._state.do(TranscribeClip(item.id, index, *self._stt_choice()))
+                part = InputAudio(transcript=part.transcript)
+            content.append(part)
+        return MessageItem(item.id, item.role, tuple(content), item.status)
+
+    def transcript_grew(self, fact: TranscriptGrew) -> None:
+        utterance = self._find(fact.item_id)
+        if utterance is None:
+            return
+        if utterance.announced:
+            self._send_delta(utterance, fact.text)
+        else:
+            utterance.held.append(fact.text)
+
+    def transcript_ready(self, fact: TranscriptReady) -> bool:
+        """Store a transcript; False when nobody waits for it any more."""
+        state = self._state
+        if (fact.item_id, fact.content_index) in self._clips:
+            self._clips.discard((fact.item_id, fact.content_index))
+            state.conversation.set_transcript(fact.item_id, fact.content_index, fact.text)
+            return True
+        utterance = self._pending.pop(fact.item_id, None)
+        if utterance is None:
+            return False
+        state.conversation.set_transcript(fact.item_id, 0, fact.text)
+        if fact.text.startswith(utterance.sent):
+            self._send_delta(utterance, fact.text[len(utterance.sent) :])
+        if utterance.visible:
+            state.emit(TranscriptionCompleted(fact.item_id, fact.text, utterance.seconds))
+        return True
+
+    def transcription_broke(self, fact: TranscriptionBroke) -> bool:
+        """Report a failure; False when nobody waits for that transcript, or it is not committed yet."""
+        if (fact.item_id, fact.content_index) in self._clips:
+            self._clips.discard((fact.item_id, fact.content_index))
+            return True
+        if self._utterance is not None and self._utterance.item_id == fact.item_id:
+            self._utterance.broken = fact
+            return False
+        utterance = self._pending.pop(fact.item_id, None)
+        if utterance is None:
+            return False
+        if utterance.visible:
+            self._state.emit(TranscriptionFailed(fact.item_id, fact.code, fact.message))
+        return True
+
+    def take_broken(self, item_id: str) -> TranscriptionBroke | None:
+        """The failure that came before the commit of that item, once."""
+        utterance = self._pending.get(item_id)
+        if utterance is None or utterance.broken is None:
+            return None
+        broken, utterance.broken = utterance.broken, None
+        return broken
+
+    def item_deleted(self, item_id: str) -> None:
+        """Nobody waits for transcripts of a deleted item."""
+        self._pending.pop(item_id, None)
+        self._clips = {clip for clip in self._clips if clip[0] != item_id}
+
+    def _find(self, item_id: str) -> _Utterance | None:
+        if self._utterance is not None and self._utterance.item_id == item_id:
+            return self._utterance
+        return self._pending.get(item_id)
+
+    def _send_delta(self, utterance: _Utterance, text: str) -> None:
+        utterance.sent += text
+        if text and utterance.visible:
+            self._state.emit(TranscriptionDelta(utterance.item_id, text))

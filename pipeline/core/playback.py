@@ -1,0 +1,65 @@
+"""Which words of a reply were heard by a given moment of its playback."""
+
+import re
+from bisect import bisect_right
+
+from providers.contracts import TextMark
+
+__all__ = ["SpokenText"]
+
+_WORD_END = re.compile(r"\S+")
+
+
+class SpokenText:
+    """The alignment of one reply: marks from the voice, straight lines between them.
+
+    A voice that reports words gives a mark at each; one that does not gives one per clause, and words inside
+    it are placed by their share of its letters, which is right to about a word for most speech.
+    """
+
+    def __init__(self, rate: int) -> None:
+        self._rate = rate  # Hertz of the reply's audio
+        self._samples = 0  # spoken so far
+        self._marks: list[TextMark] = [TextMark(chars=0, samples=0)]
+
+    def add(self, samples: int, marks: tuple[TextMark, ...]) -> None:
+        """Take more speech. Marks that step back are dropped: engines round at clause borders."""
+        self._samples += samples
+        for mark in marks:
+            last = self._marks[-1]
+            if mark.samples >= last.samples and mark.chars > last.chars:
+                self._marks.append(mark)
+
+    @property
+    def milliseconds(self) -> int:
+        """How long the speech is so far."""
+        return self._samples * 1000 // self._rate
+
+    def cut(self, milliseconds: int) -> None:
+        """Forget the speech behind that moment."""
+        self._samples = min(self._samples, milliseconds * self._rate // 1000)
+
+    def heard(self, text: str, milliseconds: int) -> str:
+        """`text` up to the word whose end is nearest to that moment of playback."""
+        if milliseconds >= self.milliseconds:
+            return text
+        samples = milliseconds * self._rate // 1000
+        borders = [0, *(match.end() for match in _WORD_END.finditer(text))]
+        knots = self._knots(len(text))
+        return text[: min(borders, key=lambda chars: abs(_time_of(chars, knots) - samples))]
+
+    def _knots(self, length: int) -> list[TextMark]:
+        knots = [mark for mark in self._marks if mark.chars <= length and mark.samples <= self._samples]
+        # Text that is not spoken yet lies behind the audio there is; one more mark closes the line.
+        if knots[-1].chars < length:
+            knots.append(TextMark(length, max(self._samples, knots[-1].samples + 1)))
+        return knots
+
+
+def _time_of(chars: int, knots: list[TextMark]) -> float:
+    index = min(bisect_right(knots, chars, key=lambda knot: knot.chars), len(knots) - 1)
+    after, before = knots[index], knots[index - 1]
+    if after.chars == before.chars:
+        return after.samples
+    share = (chars - before.chars) / (after.chars - before.chars)
+    return before.samples + share * (after.samples - before.samples)

@@ -1,0 +1,329 @@
+"""The answering half of a session: which responses run, what each of them waits for, and how it ends.
+
+At most one response writes to the conversation at a time; out-of-band ones run beside it. A response
+begins at once for the client, but its generation starts only when the transcripts that it needs are there.
+Facts about a response that is over are dropped here, in `_running`, and nowhere else.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from pipeline.commands import (
+    CreateResponse,
+    GenerationFailed,
+    GenerationFinished,
+    ResponseParams,
+    SpeechFinished,
+    SpeechSynthesized,
+    TextGenerated,
+    ToolCallGenerated,
+    ToolCallOpened,
+)
+from pipeline.core.context import build_messages, estimate_tokens
+from pipeline.core.playback import SpokenText
+from pipeline.core.response import Response
+from pipeline.core.state import State
+from pipeline.effects import CutAudio, SpeechStyle, StartGeneration, StopGeneration
+from pipeline.errors import InvalidRequest
+from pipeline.events import ResponseStatus, StatusDetails, Usage
+from pipeline.items import InputAudio, Item, ItemReference, MessageItem, OutputAudio
+from providers.contracts import LlmRequest, NamedToolChoice
+
+__all__ = ["Clip", "Responder"]
+
+_CALL_ID = re.compile(r"[a-zA-Z0-9_-]{1,32}")  # what the wire allows; some servers make longer ones
+
+Clip = tuple[str, int]  # a spoken part: item id and content index
+
+
+@dataclass(slots=True)
+class _Running:
+    response: Response
+    context: list[Item]  # as it was when the response was created
+    waiting: set[Clip]  # transcripts that the generation needs
+    automatic: str | None = None  # the item whose turn it answers, when nobody asked for it
+    request: LlmRequest | None = None  # once the generation has started
+    finished: GenerationFinished | None = None  # once the model has said everything
+
+
+class Responder:
+    def __init__(self, state: State, is_pending: Callable[[str, int], bool]) -> None:
+        self._state = state
+        self._is_pending = is_pending
+        self._responses: dict[str, _Running] = {}
+        self._spoken: dict[str, SpokenText] = {}  # of messages in the conversation, by item id
+        self._cuts: dict[str, int] = {}  # truncations that arrived before the message was done
+
+    @property
+    def active(self) -> str | None:
+        """The id of the response that writes to the conversation."""
+        for id, running in self._responses.items():
+            if running.response.in_conversation:
+                return id
+        return None
+
+    # --- beginning ------------------------------------------------------------------------------------
+
+    def check(self, command: CreateResponse) -> None:
+        """Raise `InvalidRequest` where a response cannot be created now."""
+        if command.params.in_conversation and (active := self.active) is not None:
+            raise InvalidRequest(
+                f"Conversation already has an active response in progress: {active}. "
+                "Wait until the response is finished before creating a new one.",
+                code="conversation_already_has_active_response",
+            )
+        if len(self._responses) >= self._state.limits.max_parallel_responses:
+            raise InvalidRequest(
+                f"{len(self._responses)} responses are running, which is the limit of this server.",
+                code="too_many_responses",
+            )
+
+    def configure(self, params: ResponseParams, root: str, now: float) -> Response:
+        """A response with its overrides applied, not announced yet; raises `InvalidRequest`."""
+        config = self._state.patched(params.overrides, root)
+        choice = config.tool_choice
+        if isinstance(choice, NamedToolChoice) and choice.name not in {tool.name for tool in config.tools}:
+            raise InvalidRequest(
+                f"The tool_choice names the function '{choice.name}', which is not among the tools.",
+                param=f"{root}.tool_choice",
+            )
+        return Response(
+            self._state,
+            self._state.new_id("resp"),
+            config,
+            in_conversation=params.in_conversation,
+            metadata=params.metadata,
+            asked_at=now,
+        )
+
+    def resolve_input(self, entries: tuple[Item | ItemReference, ...]) -> list[Item]:
+        """The items of a response's own context; raises `InvalidRequest` for a dangling reference."""
+        items = []
+        for index, entry in enumerate(entries):
+            if isinstance(entry, ItemReference):
+                item = self._state.conversation.get(entry.id)
+                if item is None:
+                    raise InvalidRequest(
+                        f"Item with id '{entry.id}' not found in the conversation.",
+                        param=f"response.input[{index}].id",
+                    )
+            else:
+                item = entry
+            items.append(item)
+        return items
+
+    def begin(self, response: Response, context: list[Item], *, automatic: str | None = None) -> None:
+        """Announce the response; generate as soon as every transcript in its context is known."""
+        waiting = {
+            (item.id, index)
+            for item in context
+            if isinstance(item, MessageItem)
+            for index, part in enumerate(item.content)
+            if isinstance(part, InputAudio) and self._is_pending(item.id, index)
+        }
+        running = _Running(response, context, waiting, automatic)
+        self._responses[response.id] = running
+        response.announce()
+        if not waiting:
+            self._generate(running)
+
+    def _generate(self, running: _Running) -> None:
+        response, config = running.response, running.response.config
+        if running.automatic is not None and not self._was_heard(running):
+            # A cough or a noise: there is nothing to answer, and a model made to would invent something.
+            self._close(running, "completed")
+            return
+        output = config.audio.output
+        running.request = LlmRequest(
+            messages=build_messages(config.instructions, [self._current(item) for item in running.context]),
+            tools=config.tools,
+            tool_choice=config.tool_choice,
+            parallel_tool_calls=config.parallel_tool_calls,
+            temperature=config.temperature,
+            max_output_tokens=config.max_output_tokens,
+        )
+        style = (
+            SpeechStyle(output.model, output.voice, output.speed, output.format) if response.speaks else None
+        )
+        self._state.do(StartGeneration(response.id, config.model, running.request, style))
+
+    def _current(self, item: Item) -> Item:
+        """The item with what became known of it since the response was created."""
+        return self._state.conversation.get(item.id) or item
+
+    def _was_heard(self, running: _Running) -> bool:
+        item = self._state.conversation.get(running.automatic or "")
+        if not isinstance(item, MessageItem):
+            return False  # deleted before it could be answered
+        return any(isinstance(part, InputAudio) and part.transcript for part in item.content)
+
+    # --- transcripts ----------------------------------------------------------------------------------
+
+    def transcript_ready(self, clip: Clip, text: str) -> None:
+        for running in list(self._responses.values()):
+            if clip not in running.waiting:
+                continue
+            running.waiting.discard(clip)
+            running.context = [_with_transcript(item, clip, text) for item in running.context]
+            if not running.waiting:
+                self._generate(running)
+
+    def transcription_broke(self, clip: Clip, code: str, message: str) -> None:
+        for running in list(self._responses.values()):
+            if clip in running.waiting:
+                self._fail(running, code, message)
+
+    # --- generation -----------------------------------------------------------------------------------
+
+    def _running(self, response_id: str) -> _Running | None:
+        return self._responses.get(response_id)
+
+    def text(self, fact: TextGenerated, now: float) -> None:
+        if running := self._running(fact.response_id):
+            response = running.response
+            response.add_text(fact.text, now)
+            if response.in_conversation and response.message_id is not None:
+                self._spoken[response.message_id] = response.spoken
+            self._stop_if_endless(running)
+
+    def call_opened(self, fact: ToolCallOpened) -> None:
+        if running := self._running(fact.response_id):
+            running.response.open_call(fact.index, self._call_id(fact.call_id), fact.name)
+            self._stop_if_endless(running)
+
+    def _call_id(self, offered: str) -> str:
+        """The model's own id of a call, unless clients could not send it back or it is taken."""
+        if _CALL_ID.fullmatch(offered) and self._state.conversation.find_call(offered) is None:
+            return offered
+        return self._state.new_id("call")
+
+    def call_grew(self, fact: ToolCallGenerated) -> None:
+        if running := self._running(fact.response_id):
+            running.response.add_arguments(fact.index, fact.arguments)
+            self._stop_if_endless(running)
+
+    def finished(self, fact: GenerationFinished) -> None:
+        running = self._running(fact.response_id)
+        if running is None or running.finished is not None:
+            return
+        running.finished = fact
+        cut_off = fact.reason in ("length", "content_filter")
+        # What was said before a limit is still spoken; only then is the response over.
+        if not running.response.finish_text("incomplete" if cut_off else "completed"):
+            self._complete(running)
+
+    def speech(self, fact: SpeechSynthesized) -> None:
+        if running := self._running(fact.response_id):
+            running.response.add_speech(fact.pcm, fact.marks)
+
+    def speech_finished(self, fact: SpeechFinished) -> None:
+        running = self._running(fact.response_id)
+        if running is not None and running.finished is not None:
+            self._complete(running)
+
+    def failed(self, fact: GenerationFailed) -> None:
+        if running := self._running(fact.response_id):
+            self._fail(running, fact.code, fact.message)
+
+    # --- ending ---------------------------------------------------------------------------------------
+
+    def cancel(self, response_id: str | None) -> None:
+        """The client's own cancel; raises `InvalidRequest` when that response does not run."""
+        wanted = self.active if response_id is None else response_id
+        running = self._running(wanted) if wanted else None
+        if running is None:
+            raise InvalidRequest(
+                "Cancellation failed: no active response found"
+                + (f" with id '{response_id}'." if response_id else "."),
+                code="response_cancel_not_active",
+            )
+        self._stop(running, "cancelled", StatusDetails(reason="client_cancelled"))
+
+    def interrupt(self) -> None:
+        """The user began to speak: the response in the conversation is over."""
+        running = self._running(self.active or "")
+        if running is not None:
+            self._stop(running, "cancelled", StatusDetails(reason="turn_detected"))
+
+    def _fail(self, running: _Running, code: str, message: str) -> None:
+        self._stop(running, "failed", StatusDetails(code=code, message=message))
+
+    def _stop_if_endless(self, running: _Running) -> None:
+        limits, response = self._state.limits, running.response
+        if response.chars > limits.max_reply_chars or response.items > limits.max_output_items:
+            self._stop(running, "incomplete", StatusDetails(reason="max_output_tokens"))
+
+    def _stop(self, running: _Running, status: ResponseStatus, details: StatusDetails) -> None:
+        if running.request is not None:
+            self._state.do(StopGeneration(running.response.id))
+        self._close(running, status, details)
+
+    def _complete(self, running: _Running) -> None:
+        assert running.finished is not None
+        match running.finished.reason:
+            case "length":
+                self._close(running, "incomplete", StatusDetails(reason="max_output_tokens"))
+            case "content_filter":
+                self._close(running, "incomplete", StatusDetails(reason="content_filter"))
+            case _:
+                self._close(running, "completed")
+
+    def _close(self, running: _Running, status: ResponseStatus, details: StatusDetails | None = None) -> None:
+        response = running.response
+        message_id = response.message_id
+        response.close(status, _usage(running), details)
+        del self._responses[response.id]
+        if message_id is not None and message_id in self._cuts:
+            self._cut(message_id, self._cuts.pop(message_id))
+
+    # --- truncation -----------------------------------------------------------------------------------
+
+    def truncate(self, item_id: str, milliseconds: int) -> int:
+        """Remove from a spoken message what was not heard; return how much of it there is, in ms.
+
+        Beyond the end is no error: players report late, and clients treat a refusal as fatal.
+        """
+        spoken = self._spoken.get(item_id)
+        if spoken is None:
+            raise InvalidRequest(
+                "Only model output audio messages can be truncated.", code="unsupported_content_type"
+            )
+        milliseconds = min(milliseconds, spoken.milliseconds)
+        if any(running.response.message_id == item_id for running in self._responses.values()):
+            self._cuts[item_id] = milliseconds
+        else:
+            self._cut(item_id, milliseconds)
+        return milliseconds
+
+    def item_deleted(self, item_id: str) -> None:
+        self._spoken.pop(item_id, None)
+        self._cuts.pop(item_id, None)
+
+    def _cut(self, item_id: str, milliseconds: int) -> None:
+        conversation, spoken = self._state.conversation, self._spoken.get(item_id)
+        item = conversation.get(item_id)
+        if spoken is None or not isinstance(item, MessageItem) or not item.content:
+            return
+        part = item.content[0]
+        assert isinstance(part, OutputAudio)
+        conversation.set_transcript(item_id, 0, spoken.heard(part.transcript, milliseconds))
+        spoken.cut(milliseconds)
+        self._state.do(CutAudio(item_id, 0, milliseconds))
+
+
+def _with_transcript(item: Item, clip: Clip, text: str) -> Item:
+    item_id, index = clip
+    if item.id != item_id or not isinstance(item, MessageItem):
+        return item
+    content = (*item.content[:index], InputAudio(text), *item.content[index + 1 :])
+    return replace(item, content=content)
+
+
+def _usage(running: _Running) -> Usage:
+    """What the provider counted; an estimate where it did not, or was stopped before it could."""
+    if running.finished is not None and running.finished.usage is not None:
+        usage = running.finished.usage
+        return Usage(usage.input_tokens, usage.output_tokens, usage.cached_tokens)
+    read = estimate_tokens(running.request.messages) if running.request else 0
+    return Usage(read, -(-running.response.chars // 4))

@@ -1,0 +1,244 @@
+"""One running response: its output items as they open, fill and close, and the events of each step.
+
+    in_progress ──► completed | incomplete | failed | cancelled        (one way, once, through `close`)
+
+An output item opens with `output_item.added`, in the conversation also with `conversation.item.added`; it
+closes with the events in the reverse order. A message has one part, and stays open until its speech is
+done; calls close when the model has finished. Whatever is open when the response closes is closed first,
+so that every delta lies between its item's added and done, however the response ends.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pipeline.config import SessionConfig
+from pipeline.core.clauses import ClauseCutter
+from pipeline.core.playback import SpokenText
+from pipeline.core.state import State
+from pipeline.effects import FinishSpeaking, ReportFirstOutput, Speak
+from pipeline.events import (
+    AudioDelta,
+    AudioDone,
+    CallArgumentsDelta,
+    CallArgumentsDone,
+    ItemAdded,
+    ItemDone,
+    OutputItemAdded,
+    OutputItemDone,
+    Part,
+    PartAdded,
+    PartDone,
+    ResponseCreated,
+    ResponseDone,
+    ResponseState,
+    ResponseStatus,
+    StatusDetails,
+    TextDelta,
+    TextDone,
+    TranscriptDelta,
+    TranscriptDone,
+    Usage,
+)
+from pipeline.items import FunctionCall, Item, ItemStatus, MessageItem, OutputAudio, OutputText
+from providers.contracts import TextMark
+
+__all__ = ["Response"]
+
+
+@dataclass(slots=True)
+class _OpenMessage:
+    item_id: str
+    output_index: int
+    text: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _OpenCall:
+    item_id: str
+    output_index: int
+    call_id: str
+    name: str
+    arguments: list[str] = field(default_factory=list)
+
+
+class Response:
+    """Fed with what the model and the voice produce; tells `State` what the client must hear of it."""
+
+    def __init__(
+        self,
+        state: State,
+        id: str,
+        config: SessionConfig,
+        *,
+        in_conversation: bool,
+        metadata: Mapping[str, str] | None,
+        asked_at: float,
+    ) -> None:
+        self._state = state
+        self.id = id
+        self.config = config  # the session's, with this response's overrides
+        self.in_conversation = in_conversation
+        self.spoken = SpokenText(config.audio.output.format.rate)
+        self._metadata = metadata
+        self._asked_at = asked_at
+        self._message: _OpenMessage | None = None
+        self._calls: dict[int, _OpenCall] = {}
+        self._output: dict[int, Item] = {}  # closed items by output index
+        self._next_index = 0
+        self._cutter = ClauseCutter()
+        self._chars = 0  # of text and arguments so far
+
+    @property
+    def speaks(self) -> bool:
+        return "audio" in self.config.output_modalities
+
+    @property
+    def message_id(self) -> str | None:
+        """The id of the message that is open, if one is."""
+        return self._message.item_id if self._message else None
+
+    @property
+    def chars(self) -> int:
+        return self._chars
+
+    @property
+    def items(self) -> int:
+        return self._next_index
+
+    def announce(self) -> None:
+        self._state.emit(ResponseCreated(self._snapshot("in_progress")))
+
+    # --- what the model writes ------------------------------------------------------------------------
+
+    def add_text(self, text: str, now: float) -> None:
+        if not text:
+            return
+        self._chars += len(text)
+        if self._message is None:
+            self._open_message()
+            self._state.do(ReportFirstOutput(self.id, now - self._asked_at))
+        assert self._message is not None
+        self._message.text.append(text)
+        if self.speaks:
+            self._state.emit(TranscriptDelta(self._part(self._message), text))
+            for clause in self._cutter.feed(text):
+                self._state.do(Speak(self.id, clause))
+        else:
+            self._state.emit(TextDelta(self._part(self._message), text))
+
+    def finish_text(self, status: ItemStatus) -> bool:
+        """The model has finished; close what needs no speech. True when speech is still to come."""
+        for index in list(self._calls):
+            self._close_call(index, status)
+        if self._message is None:
+            return False
+        if not self.speaks:
+            self._close_message(status)
+            return False
+        if rest := self._cutter.finish():
+            self._state.do(Speak(self.id, rest))
+        self._state.do(FinishSpeaking(self.id))
+        return True
+
+    def open_call(self, index: int, call_id: str, name: str) -> None:
+        if index in self._calls:
+            return
+        call = _OpenCall(self._state.new_id("item"), self._take_index(), call_id, name)
+        self._calls[index] = call
+        self._open_item(call.output_index, FunctionCall(call.item_id, call_id, name, "", "in_progress"))
+
+    def add_arguments(self, index: int, arguments: str) -> None:
+        call = self._calls.get(index)
+        if call is None or not arguments:
+            return
+        self._chars += len(arguments)
+        call.arguments.append(arguments)
+        self._state.emit(CallArgumentsDelta(self._part(call), call.call_id, arguments))
+
+    # --- what the voice speaks ------------------------------------------------------------------------
+
+    def add_speech(self, pcm: bytes, marks: tuple[TextMark, ...]) -> None:
+        self.spoken.add(len(pcm) // 2, marks)
+        rate = self.config.audio.output.format.rate
+        if pcm and self._message is not None:
+            self._state.emit(AudioDelta(self._part(self._message), pcm, rate))
+
+    # --- the end --------------------------------------------------------------------------------------
+
+    def close(
+        self, status: ResponseStatus, usage: Usage | None, details: StatusDetails | None = None
+    ) -> None:
+        """End the response: the tail of everything open, then `response.done`."""
+        item_status: ItemStatus = "completed" if status == "completed" else "incomplete"
+        self._close_message(item_status)
+        for index in list(self._calls):
+            self._close_call(index, item_status)
+        self._state.emit(ResponseDone(self._snapshot(status, usage, details)))
+
+    def _snapshot(
+        self, status: ResponseStatus, usage: Usage | None = None, details: StatusDetails | None = None
+    ) -> ResponseState:
+        output = self.config.audio.output
+        return ResponseState(
+            id=self.id,
+            status=status,
+            conversation_id=self._state.conversation.id if self.in_conversation else None,
+            output_modalities=self.config.output_modalities,
+            voice=output.voice,
+            format=output.format,
+            max_output_tokens=self.config.max_output_tokens,
+            output=tuple(self._output[index] for index in sorted(self._output)),
+            details=details,
+            usage=usage,
+            metadata=self._metadata,
+        )
+
+    def _take_index(self) -> int:
+        self._next_index += 1
+        return self._next_index - 1
+
+    def _part(self, owner: _OpenMessage | _OpenCall) -> Part:
+        return Part(self.id, owner.item_id, owner.output_index)
+
+    def _open_message(self) -> None:
+        message = _OpenMessage(self._state.new_id("item"), self._take_index())
+        self._message = message
+        self._open_item(message.output_index, MessageItem(message.item_id, "assistant", (), "in_progress"))
+        self._state.emit(PartAdded(self._part(message), "audio" if self.speaks else "text"))
+
+    def _close_message(self, status: ItemStatus) -> None:
+        message, self._message = self._message, None
+        if message is None:
+            return
+        text, part = "".join(message.text), self._part(message)
+        if self.speaks:
+            self._state.emit(AudioDone(part))
+            self._state.emit(TranscriptDone(part, text))
+            self._state.emit(PartDone(part, "audio", text))
+        else:
+            self._state.emit(TextDone(part, text))
+            self._state.emit(PartDone(part, "text", text))
+        content = OutputAudio(text) if self.speaks else OutputText(text)
+        self._close_item(message.output_index, MessageItem(message.item_id, "assistant", (content,), status))
+
+    def _close_call(self, index: int, status: ItemStatus) -> None:
+        call = self._calls.pop(index)
+        arguments = "".join(call.arguments)
+        if not arguments and status == "completed":
+            arguments = "{}"  # clients parse it, and an empty text is not JSON
+        self._state.emit(CallArgumentsDone(self._part(call), call.call_id, call.name, arguments))
+        item = FunctionCall(call.item_id, call.call_id, call.name, arguments, status)
+        self._close_item(call.output_index, item)
+
+    def _open_item(self, output_index: int, item: Item) -> None:
+        self._state.emit(OutputItemAdded(self.id, output_index, item))
+        if self.in_conversation:
+            self._state.emit(ItemAdded(item, self._state.conversation.insert(item)))
+
+    def _close_item(self, output_index: int, item: Item) -> None:
+        conversation = self._state.conversation
+        if self.in_conversation and item.id in conversation:  # a client may have deleted it meanwhile
+            conversation.put(item)
+            self._state.emit(ItemDone(item, conversation.previous_id(item.id)))
+        self._output[output_index] = item
+        self._state.emit(OutputItemDone(self.id, output_index, item))

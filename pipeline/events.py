@@ -1,0 +1,312 @@
+"""What a session tells its clients, as facts without a wire shape; dialects turn them into JSON."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.config import AudioFormat, SessionConfig
+from pipeline.errors import InvalidRequest
+from pipeline.items import Item
+
+__all__ = [
+    "AudioDelta",
+    "AudioDone",
+    "BufferCleared",
+    "BufferCommitted",
+    "CallArgumentsDelta",
+    "CallArgumentsDone",
+    "ErrorRaised",
+    "Event",
+    "ItemAdded",
+    "ItemDeleted",
+    "ItemDone",
+    "ItemRetrieved",
+    "ItemTruncated",
+    "OutputItemAdded",
+    "OutputItemDone",
+    "Part",
+    "PartAdded",
+    "PartDone",
+    "ResponseCreated",
+    "ResponseDone",
+    "ResponseState",
+    "ResponseStatus",
+    "SessionCreated",
+    "SessionUpdated",
+    "SpeechStarted",
+    "SpeechStopped",
+    "StatusDetails",
+    "TextDelta",
+    "TextDone",
+    "TranscriptDelta",
+    "TranscriptDone",
+    "TranscriptionCompleted",
+    "TranscriptionDelta",
+    "TranscriptionFailed",
+    "Usage",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionCreated:
+    config: SessionConfig
+
+
+@dataclass(frozen=True, slots=True)
+class SessionUpdated:
+    config: SessionConfig
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRaised:
+    error: InvalidRequest
+    client_event_id: str | None
+
+
+# --- Input audio -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStarted:
+    item_id: str
+    audio_start_ms: int  # since the first audio of the session, prefix padding taken off
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStopped:
+    item_id: str
+    audio_end_ms: int  # includes the silence that ended the turn
+
+
+@dataclass(frozen=True, slots=True)
+class BufferCommitted:
+    item_id: str
+    previous_item_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class BufferCleared:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptionDelta:
+    item_id: str
+    delta: str
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptionCompleted:
+    item_id: str
+    transcript: str
+    seconds: float  # of audio transcribed
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptionFailed:
+    item_id: str
+    code: str
+    message: str
+
+
+# --- Items -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ItemAdded:
+    item: Item
+    previous_item_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ItemDone:
+    item: Item
+    previous_item_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ItemRetrieved:
+    item: Item  # with its audio
+
+
+@dataclass(frozen=True, slots=True)
+class ItemDeleted:
+    item_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ItemTruncated:
+    item_id: str
+    content_index: int
+    audio_end_ms: int
+
+
+# --- Responses ---------------------------------------------------------------------------------------
+
+ResponseStatus = Literal["in_progress", "completed", "cancelled", "incomplete", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class StatusDetails:
+    """Why a response did not complete: `reason`, or for a failure `code` and `message`."""
+
+    reason: Literal["turn_detected", "client_cancelled", "max_output_tokens", "content_filter"] | None = None
+    code: str | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens that the language model read and wrote. It never hears or makes audio, so all are text."""
+
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseState:
+    """The response object of the wire."""
+
+    id: str
+    status: ResponseStatus
+    conversation_id: str | None
+    output_modalities: tuple[Literal["text", "audio"], ...]
+    voice: str
+    format: AudioFormat
+    max_output_tokens: int | None
+    output: tuple[Item, ...] = ()
+    details: StatusDetails | None = None
+    usage: Usage | None = None
+    metadata: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseCreated:
+    response: ResponseState
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseDone:
+    response: ResponseState
+
+
+@dataclass(frozen=True, slots=True)
+class OutputItemAdded:
+    response_id: str
+    output_index: int
+    item: Item
+
+
+@dataclass(frozen=True, slots=True)
+class OutputItemDone:
+    response_id: str
+    output_index: int
+    item: Item
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Where in a response something is: the address that all part-level events carry."""
+
+    response_id: str
+    item_id: str
+    output_index: int
+    content_index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PartAdded:
+    part: Part
+    kind: Literal["text", "audio"]
+
+
+@dataclass(frozen=True, slots=True)
+class PartDone:
+    part: Part
+    kind: Literal["text", "audio"]
+    text: str  # of an audio part: its transcript
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    part: Part
+    delta: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextDone:
+    part: Part
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptDelta:
+    part: Part
+    delta: str
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptDone:
+    part: Part
+    transcript: str
+
+
+@dataclass(frozen=True, slots=True)
+class AudioDelta:
+    part: Part
+    pcm: bytes  # PCM16 mono
+    rate: int  # Hertz, that of the response's output format
+
+
+@dataclass(frozen=True, slots=True)
+class AudioDone:
+    part: Part
+
+
+@dataclass(frozen=True, slots=True)
+class CallArgumentsDelta:
+    part: Part
+    call_id: str
+    delta: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallArgumentsDone:
+    part: Part
+    call_id: str
+    name: str
+    arguments: str
+
+
+Event = (
+    SessionCreated
+    | SessionUpdated
+    | ErrorRaised
+    | SpeechStarted
+    | SpeechStopped
+    | BufferCommitted
+    | BufferCleared
+    | TranscriptionDelta
+    | TranscriptionCompleted
+    | TranscriptionFailed
+    | ItemAdded
+    | ItemDone
+    | ItemRetrieved
+    | ItemDeleted
+    | ItemTruncated
+    | ResponseCreated
+    | ResponseDone
+    | OutputItemAdded
+    | OutputItemDone
+    | PartAdded
+    | PartDone
+    | TextDelta
+    | TextDone
+    | TranscriptDelta
+    | TranscriptDone
+    | AudioDelta
+    | AudioDone
+    | CallArgumentsDelta
+    | CallArgumentsDone
+)

@@ -1,0 +1,95 @@
+"""Conversation items and their content parts, as immutable values."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+__all__ = [
+    "ContentPart",
+    "FunctionCall",
+    "FunctionCallOutput",
+    "InputAudio",
+    "InputImage",
+    "InputText",
+    "Item",
+    "ItemReference",
+    "ItemStatus",
+    "MessageItem",
+    "OutputAudio",
+    "OutputText",
+    "Role",
+]
+
+ItemStatus = Literal["in_progress", "completed", "incomplete"]
+Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True, slots=True)
+class InputText:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class InputAudio:
+    """Speech of the user. `transcript` is None until it is known."""
+
+    transcript: str | None = None
+    # PCM16 mono at the session's input rate. Only filled while the part travels inside a command or an
+    # answer to `retrieve`: the conversation itself holds no audio.
+    pcm: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class InputImage:
+    url: str
+    detail: Literal["auto", "low", "high"] = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class OutputText:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutputAudio:
+    """Speech of the assistant. `pcm` is filled as in `InputAudio`, at the session's output rate."""
+
+    transcript: str
+    pcm: bytes = field(default=b"", repr=False)
+
+
+ContentPart = InputText | InputAudio | InputImage | OutputText | OutputAudio
+
+
+@dataclass(frozen=True, slots=True)
+class MessageItem:
+    id: str
+    role: Role
+    content: tuple[ContentPart, ...]
+    status: ItemStatus = "completed"
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionCall:
+    id: str
+    call_id: str
+    name: str
+    arguments: str  # JSON text as the model wrote it
+    status: ItemStatus = "completed"
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionCallOutput:
+    id: str
+    call_id: str
+    output: str
+    status: ItemStatus = "completed"
+
+
+Item = MessageItem | FunctionCall | FunctionCallOutput
+
+
+@dataclass(frozen=True, slots=True)
+class ItemReference:
+    """Stands for a conversation item inside the `input` of a response; never part of a conversation."""
+
+    id: str

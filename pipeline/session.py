@@ -1,0 +1,309 @@
+"""One session: owns the engine, carries out its effects, and keeps the tasks that it starts.
+
+Everything runs on one event loop, and the engine is synchronous, so `dispatch` needs no queue and no lock:
+a command is handled, its effects are carried out, and only then does anybody else get a turn. Commands that
+arise while effects are carried out wait their turn in `_inbox`.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Coroutine
+from dataclasses import replace
+from time import monotonic
+from types import TracebackType
+from typing import Any, Protocol, Self, assert_never
+
+from pipeline.audio.buffer import TICK_RATE, InputBuffer
+from pipeline.audio.store import AudioStore
+from pipeline.catalog import Engines
+from pipeline.commands import AudioAppended, Command, FrameScored, Refuse, StartSession
+from pipeline.config import SessionConfig
+from pipeline.core.engine import Engine
+from pipeline.core.state import EngineLimits
+from pipeline.detection import DetectorStream, SpeechDetector
+from pipeline.effects import (
+    Configure,
+    CutAudio,
+    DropAudio,
+    DropUtterance,
+    Effect,
+    Emit,
+    EndUtterance,
+    FinishSpeaking,
+    ForgetItem,
+    KeepClip,
+    ReportFirstOutput,
+    Speak,
+    StartGeneration,
+    StartUtterance,
+    StopGeneration,
+    TranscribeClip,
+)
+from pipeline.errors import InvalidRequest
+from pipeline.events import AudioDelta, Event, ItemRetrieved
+from pipeline.generation import Generation
+from pipeline.items import ContentPart, InputAudio, MessageItem, OutputAudio
+from pipeline.transcription import Transcription
+from providers.contracts import SttOptions
+
+__all__ = ["Peer", "Session"]
+
+log = logging.getLogger(__name__)
+
+_STEP_S = 1  # a long append is taken in steps of a second, so that other sessions get their turn in between
+
+
+class Peer(Protocol):
+    """One client connection of a session, in its own dialect."""
+
+    def send(self, event: Event) -> None:
+        """Queue an event; never blocks, and disconnects a client that reads too slowly."""
+
+    async def room(self) -> None:
+        """Wait until the client has read enough for more speech to be worth sending."""
+
+
+class Session:
+    """Use as an async context manager: leaving it stops every task and waits for them."""
+
+    def __init__(
+        self,
+        id: str,
+        config: SessionConfig,
+        engines: Engines,
+        detector: SpeechDetector,
+        *,
+        default_stt: str,
+        limits: EngineLimits | None = None,
+        max_kept_audio: int = 16 * 1024 * 1024,  # bytes, for `conversation.item.retrieve`
+    ) -> None:
+        self.id = id
+        self._engine = Engine(config, engines, default_stt=default_stt, limits=limits)
+        self._engines = engines
+        self._detector = detector
+        self._peers: list[Peer] = []
+        self._inbox: deque[Command] = deque()
+        self._working = False
+        self._tasks = asyncio.TaskGroup()
+        self._config = config
+        self._input = InputBuffer(config.audio.input.format.rate)
+        self._detection: DetectorStream | None = None
+        self._utterances: dict[str, tuple[Transcription, asyncio.Task[None]]] = {}
+        self._speaking: tuple[str, int] | None = None  # the open utterance, and how far it has been fed
+        self._generations: dict[str, tuple[Generation, asyncio.Task[None]]] = {}
+        self._store = AudioStore(max_kept_audio)
+
+    async def __aenter__(self) -> Self:
+        await self._tasks.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._detection is not None:
+            self._detection.close()
+        for _, task in [*self._utterances.values(), *self._generations.values()]:
+            task.cancel()
+        await self._tasks.__aexit__(kind, error, trace)
+
+    @property
+    def config(self) -> SessionConfig:
+        return self._engine.config
+
+    def join(self, peer: Peer) -> None:
+        """A client connects; the first one starts the session."""
+        self._peers.append(peer)
+        if len(self._peers) == 1:
+            self.dispatch(StartSession())
+
+    # --- commands -------------------------------------------------------------------------------------
+
+    def dispatch(self, command: Command) -> None:
+        """Handle a command and carry out what follows from it. Never blocks, never raises for bad input."""
+        self._inbox.append(command)
+        if self._working:
+            return
+        self._working = True
+        try:
+            while self._inbox:
+                for effect in self._engine.handle(self._inbox.popleft(), monotonic()):
+                    self._perform(effect)
+        finally:
+            self._working = False
+
+    async def append_audio(self, pcm: bytes, event_id: str | None = None) -> None:
+        """Take PCM16 mono at the session's input rate. Waits while the detector is far behind.
+
+        Cancelling it may lose the rest of this piece.
+        """
+        ticks = len(pcm) // 2 * TICK_RATE // self._input.rate
+        if ticks > self._engine.audio_room:
+            seconds = len(pcm) / 2 / self._input.rate
+            error = InvalidRequest(
+                f"The input audio buffer has no room for another {seconds:.1f} s of audio. "
+                "Commit or clear it first.",
+                code="input_audio_buffer_full",
+                param="audio",
+            )
+            self.dispatch(Refuse(error, event_id))
+            return
+        step = 2 * _STEP_S * self._input.rate
+        if len(pcm) <= step:
+            self._append(pcm)
+        else:
+            for offset in range(0, len(pcm), step):
+                self._append(pcm[offset : offset + step])
+                await asyncio.sleep(0)
+        if self._detection is not None:
+            await self._detection.room()
+
+    def _append(self, pcm: bytes) -> None:
+        self._input.append(pcm)
+        if self._detection is not None:
+            self._detection.push(pcm)
+        self.dispatch(AudioAppended(self._input.end))
+        if self._detection is None:
+            self._feed_utterance(self._input.end)
+
+    def _frame_scored(self, start: int, end: int, probability: float) -> None:
+        # The utterance is fed as far as the detector has judged, so that audio sent faster than real time
+        # does not run into a turn to which it does not belong.
+        self._feed_utterance(end)
+        self.dispatch(FrameScored(start, end, probability))
+
+    # --- effects --------------------------------------------------------------------------------------
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case Emit(event):
+                self._emit(event)
+            case Configure(config):
+                self._configure(config)
+            case StartUtterance():
+                self._start_utterance(effect)
+            case EndUtterance():
+                self._end_utterance(effect)
+            case DropUtterance(item_id):
+                self._drop_utterance(item_id)
+            case DropAudio(before):
+                self._input.drop(before)
+            case KeepClip(item_id, index, pcm):
+                self._store.append((item_id, index), pcm, self._input.rate)
+            case TranscribeClip():
+                self._transcribe_clip(effect)
+            case CutAudio(item_id, index, milliseconds):
+                self._store.cut((item_id, index), milliseconds)
+            case ForgetItem(item_id):
+                self._store.forget(item_id)
+                self._drop_utterance(item_id)
+            case StartGeneration():
+                generation = Generation(effect, self._engines, self.dispatch, self._room)
+                task = self._spawn(generation.run(), f"generation {effect.response_id}")
+                self._generations[effect.response_id] = (generation, task)
+                task.add_done_callback(lambda _: self._generations.pop(effect.response_id, None))
+            case Speak(response_id, text):
+                self._generations[response_id][0].speak(text)
+            case FinishSpeaking(response_id):
+                self._generations[response_id][0].finish_speaking()
+            case StopGeneration(response_id):
+                if running := self._generations.get(response_id):
+                    running[1].cancel()
+            case ReportFirstOutput(response_id, seconds):
+                log.info("session %s: %s answers after %.0f ms", self.id, response_id, 1000 * seconds)
+            case _:
+                assert_never(effect)
+
+    def _emit(self, event: Event) -> None:
+        match event:
+            case AudioDelta(part, pcm, rate):
+                self._store.append((part.item_id, part.content_index), pcm, rate)
+            case ItemRetrieved(item) if isinstance(item, MessageItem):
+                event = ItemRetrieved(self._with_audio(item))
+        for peer in self._peers:
+            peer.send(event)
+
+    def _with_audio(self, item: MessageItem) -> MessageItem:
+        rate_in, rate_out = self._input.rate, self._config.audio.output.format.rate
+        content: list[ContentPart] = []
+        for index, part in enumerate(item.content):
+            match part:
+                case InputAudio():
+                    part = replace(part, pcm=self._store.get((item.id, index), rate_in))
+                case OutputAudio():
+                    part = replace(part, pcm=self._store.get((item.id, index), rate_out))
+            content.append(part)
+        return replace(item, content=tuple(content))
+
+    def _configure(self, config: SessionConfig) -> None:
+        self._config = config
+        rate = config.audio.input.format.rate
+        changed = rate != self._input.rate
+        self._input.change_rate(rate)
+        wanted = config.audio.input.turn_detection is not None
+        if self._detection is not None and (changed or not wanted):
+            self._detection.close()
+            self._detection = None
+        if wanted and self._detection is None:
+            self._detection = self._detector.open(rate, self._input.end, self._frame_scored)
+
+    # --- transcription --------------------------------------------------------------------------------
+
+    def _start_utterance(self, effect: StartUtterance) -> None:
+        self._transcribe(effect.item_id, 0, effect.model, SttOptions(effect.language, effect.prompt))
+        self._speaking = (effect.item_id, effect.start)
+
+    def _feed_utterance(self, end: int) -> None:
+        if self._speaking is None:
+            return
+        item_id, fed = self._speaking
+        if end > fed and item_id in self._utterances:
+            self._utterances[item_id][0].push(self._input.slice(fed, end), self._input.rate)
+            self._speaking = (item_id, end)
+
+    def _end_utterance(self, effect: EndUtterance) -> None:
+        self._feed_utterance(effect.end)
+        self._speaking = None
+        audio = self._input.slice(effect.start, effect.end)
+        self._store.append((effect.item_id, 0), audio, self._input.rate)
+        if running := self._utterances.get(effect.item_id):
+            running[0].finish()
+
+    def _drop_utterance(self, item_id: str) -> None:
+        if self._speaking is not None and self._speaking[0] == item_id:
+            self._speaking = None
+        if running := self._utterances.pop(item_id, None):
+            running[1].cancel()
+
+    def _transcribe_clip(self, effect: TranscribeClip) -> None:
+        options = SttOptions(effect.language, effect.prompt)
+        transcription = self._transcribe(effect.item_id, effect.content_index, effect.model, options)
+        rate = self._input.rate
+        transcription.push(self._store.get((effect.item_id, effect.content_index), rate), rate)
+        transcription.finish()
+
+    def _transcribe(self, item_id: str, index: int, model: str, options: SttOptions) -> Transcription:
+        transcription = Transcription(
+            self._engines,
+            self.dispatch,
+            item_id=item_id,
+            content_index=index,
+            model=model,
+            options=options,
+        )
+        key = item_id if index == 0 else f"{item_id}#{index}"
+        task = self._spawn(transcription.run(), f"transcription {key}")
+        self._utterances[key] = (transcription, task)
+        task.add_done_callback(lambda _: self._utterances.pop(key, None))
+        return transcription
+
+    # --- tasks ----------------------------------------------------------------------------------------
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """The only place where a session starts tasks; they end with it."""
+        return self._tasks.create_task(work, name=f"{self.id} {name}")
+
+    async def _room(self) -> None:
+        """Wait until every client can take more."""
+        for peer in self._peers:
+            await peer.room()

@@ -1,0 +1,98 @@
+"""Runs the transcription of utterances: one task each, from audio as it comes to the final text."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+
+from pipeline.audio.resample import Resampler
+from pipeline.catalog import Engines
+from pipeline.commands import Command, TranscriptGrew, TranscriptionBroke, TranscriptReady
+from providers.contracts import SttOptions, TranscriptDelta, TranscriptFinal
+from providers.errors import ProviderError
+
+__all__ = ["Transcription"]
+
+log = logging.getLogger(__name__)
+
+_FINAL_DEADLINE_S = (
+    60.0  # from the end of the audio to the final text; adapters have shorter ones of their own
+)
+
+
+class Transcription:
+    """One utterance on its way through a speech-to-text engine."""
+
+    def __init__(
+        self,
+        engines: Engines,
+        dispatch: Callable[[Command], None],
+        *,
+        item_id: str,
+        content_index: int = 0,
+        model: str,
+        options: SttOptions,
+    ) -> None:
+        self._engines = engines
+        self._dispatch = dispatch
+        self._item_id = item_id
+        self._content_index = content_index
+        self._model = model
+        self._options = options
+        # Not bounded here: what waits is a copy of audio that the input buffer's limit already bounds.
+        self._audio: asyncio.Queue[tuple[bytes, int] | None] = asyncio.Queue()
+        self._deadline: asyncio.Timeout | None = None
+
+    def push(self, pcm: bytes, rate: int) -> None:
+        """More audio; its rate in Hertz may change in mid-utterance, as the session's may."""
+        if pcm:
+            self._audio.put_nowait((pcm, rate))
+
+    def finish(self) -> None:
+        """No more audio; the final text is awaited from now on."""
+        self._audio.put_nowait(None)
+        if self._deadline is not None:
+            self._deadline.reschedule(asyncio.get_running_loop().time() + _FINAL_DEADLINE_S)
+
+    async def run(self) -> None:
+        """Report the transcript, or why there is none, exactly once. Cancelling it drops everything."""
+        try:
+            async with asyncio.timeout(None) as self._deadline:
+                await self._transcribe()
+        except ProviderError as error:
+            log.warning("transcription by %s failed: %s", self._model, error)
+            self._break(error.code, error.message)
+        except TimeoutError:
+            log.warning("transcription by %s took over %.0f s", self._model, _FINAL_DEADLINE_S)
+            self._break(
+                "provider_timeout", f"The transcription model '{self._model}' did not answer in time."
+            )
+        except Exception:  # a fault in an adapter ends this transcript, not the session
+            log.exception("transcription by %s crashed", self._model)
+            self._break("server_error", f"The transcription model '{self._model}' failed unexpectedly.")
+
+    async def _transcribe(self) -> None:
+        stt = await asyncio.to_thread(self._engines.stt, self._model)
+        async with aclosing(stt.transcribe(self._chunks(stt.sample_rate), self._options)) as events:
+            async for event in events:
+                match event:
+                    case TranscriptDelta(text):
+                        self._dispatch(TranscriptGrew(self._item_id, text))
+                    case TranscriptFinal(text):
+                        self._dispatch(TranscriptReady(self._item_id, text.strip(), self._content_index))
+                        return
+        self._break("provider_bad_answer", f"The transcription model '{self._model}' ended without a text.")
+
+    async def _chunks(self, rate: int) -> AsyncIterator[bytes]:
+        resampler: Resampler | None = None
+        while (piece := await self._audio.get()) is not None:
+            pcm, rate_in = piece
+            if resampler is None or resampler.rate_in != rate_in:
+                resampler = Resampler(rate_in, rate)
+            if converted := resampler.process(pcm):
+                yield converted
+        if resampler is not None and (rest := resampler.flush()):
+            yield rest
+
+    def _break(self, code: str, message: str) -> None:
+        self._dispatch(TranscriptionBroke(self._item_id, code, message, self._content_index))
