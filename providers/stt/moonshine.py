@@ -1,0 +1,147 @@
+"""`local/moonshine-tiny-en`: streaming transcription of English in a small pool of threads."""
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any
+
+from providers.contracts import SttEvent, SttOptions, TranscriptDelta, TranscriptFinal
+from providers.errors import ProviderError
+from providers.stt.moonshine_model import SAMPLE_RATE, MoonshineModel
+from providers.stt.utterance import Job, Utterance
+from providers.workers import WorkerPool
+
+__all__ = ["MoonshineStt"]
+
+# Somebody waits for a final; a window keeps a later final short; a partial is a courtesy.
+URGENCY = {"final": 0, "window": 1, "partial": 2}
+PIECE = 2 * SAMPLE_RATE  # bytes of audio looked at in one go on the event loop: one second, 50 us
+
+
+class _Run:
+    """One job on its way through the pool."""
+
+    def __init__(self, job: Job, model: MoonshineModel, pool: WorkerPool) -> None:
+        self.job = job
+        self._model = model
+        self._pool = pool
+        self._stopped = threading.Event()
+        self._wanted = threading.Event()  # someone waits for this very result
+        if job.kind != "partial":
+            self._wanted.set()
+        try:
+            self.result = pool.submit(self._work, URGENCY[job.kind])
+        except RuntimeError:
+            raise ProviderError("transcription has been shut down") from None
+
+    def _work(self) -> str | None:
+        return self._model.transcribe(self.job.pcm, self._in_the_way)
+
+    def _in_the_way(self) -> bool:
+        if self._wanted.is_set():
+            return self._stopped.is_set()
+        return self._stopped.is_set() or self._pool.waits(URGENCY["final"])
+
+    def want(self) -> None:
+        """Do not give way to others any more."""
+        self._wanted.set()
+
+    def stop(self) -> None:
+        """Give it up: at once if it waits, at its next token if it runs. Nothing is waited for."""
+        self._stopped.set()
+        self.result.cancel()
+
+
+class MoonshineStt:
+    """Implements `contracts.Stt` for English; the language hint and the prompt have no effect.
+
+    Deltas come when two successive hypotheses agree. A hypothesis is made at each pause of the speaker, at
+    the latest every 1.2 s, and only while a thread is free: load costs deltas, it never delays finals.
+    """
+
+    sample_rate = SAMPLE_RATE
+    streaming = True
+
+    def __init__(self, threads: int | None = None) -> None:
+        """Load the model; raises `ProviderError` when its files are missing. `aclose` ends the threads."""
+        self._model = MoonshineModel()
+        self._model.transcribe(bytes(2 * SAMPLE_RATE))  # the first run costs more
+        self._pool = WorkerPool(threads or min(2, os.cpu_count() or 1), "moonshine")
+
+    async def transcribe(
+        self, audio: AsyncIterator[bytes], options: SttOptions
+    ) -> AsyncGenerator[SttEvent, None]:
+        """Yield deltas while `audio` comes in, then one final; closing it drops the work it has queued.
+
+        Memory stays below a megabyte for live audio of any length. Raises `ProviderError` when inference
+        fails.
+        """
+        utterance = Utterance()
+        chunk: asyncio.Task[bytes | None] | None = asyncio.create_task(_next(audio))
+        run: _Run | None = None
+        try:
+            while True:
+                if run is None:
+                    job = utterance.next_job(ended=chunk is None)
+                    if job is None and chunk is None:
+                        break
+                    if job is not None and job.known is not None:
+                        if delta := utterance.finished(job, job.known):
+                            yield TranscriptDelta(delta)
+                        continue
+                    if job is not None and (job.kind != "partial" or self._pool.idle):
+                        run = _Run(job, self._model, self._pool)
+                elif chunk is None and run.job.kind == "partial":
+                    if utterance.covered(run.job):
+                        run.want()
+                    else:
+                        run.stop()
+                        run = None
+                        continue
+
+                waiting: list[asyncio.Future[Any]] = [] if chunk is None else [chunk]
+                if run is not None:
+                    waiting.append(run.result)
+                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+
+                if run is not None and run.result.done():
+                    text, job, run = _result(run), run.job, None
+                    if text is not None and (delta := utterance.finished(job, text)):
+                        yield TranscriptDelta(delta)
+                if chunk is not None and chunk.done():
+                    pcm = chunk.result()
+                    chunk = None if pcm is None else asyncio.create_task(_next(audio))
+                    for start in range(0, len(pcm or b""), PIECE):
+                        utterance.feed((pcm or b"")[start : start + PIECE])
+                        if start:
+                            await asyncio.sleep(0)
+            delta, text = utterance.finish()
+            if delta:
+                yield TranscriptDelta(delta)
+            yield TranscriptFinal(text)
+        finally:
+            if run is not None:
+                run.stop()
+            if chunk is not None:
+                chunk.cancel()
+                await asyncio.wait([chunk])
+                if not chunk.cancelled():
+                    chunk.exception()  # looked at, so that nobody logs it as lost: the stream is over anyway
+
+    async def aclose(self) -> None:
+        """End the threads, after the inference that each is in (at most a quarter of a second)."""
+        await asyncio.to_thread(self._pool.close)
+
+
+async def _next(audio: AsyncIterator[bytes]) -> bytes | None:
+    return await anext(audio, None)
+
+
+def _result(run: _Run) -> str | None:
+    try:
+        return run.result.result()
+    except asyncio.CancelledError:
+        raise ProviderError("transcription has been shut down") from None
+    except Exception as error:
+        raise ProviderError(f"transcription failed: {error}") from error

@@ -1,0 +1,138 @@
+"""Moonshine tiny-en run directly in onnxruntime: one window of audio in, its words out."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from providers.errors import ProviderError
+from providers.onnx import open_model
+from providers.weights import wheel_file
+
+__all__ = ["SAMPLE_RATE", "MoonshineModel", "loop_length", "read_tokens"]
+
+SAMPLE_RATE = 16_000  # Hertz
+# The encoder's three convolutions need 895 samples for one frame out; below a quarter of a second the words
+# are guesses either way, so that is what shorter audio is padded to.
+MIN_SAMPLES = SAMPLE_RATE // 4
+TOKENS_PER_SECOND = 6.5  # more than any speaker says; the model's authors use the same bound
+BOS, EOS = 1, 2
+FOLDER = "assets/tiny-en"
+
+# A loop is at least so many tokens in at least so many repeats of at most so many tokens each. Speech that
+# really says a word four times stays below it.
+LOOP_TOKENS, LOOP_REPEATS, LOOP_PERIOD = 12, 4, 10
+
+
+class MoonshineModel:
+    """The encoder, the decoder and the vocabulary. Stateless, so any number of threads may share it.
+
+    On one thread of a small server 1.5 / 3 / 8 s of speech take about 30 / 60 / 155 ms.
+    """
+
+    def __init__(self) -> None:
+        """Load the weights (42 MiB); raises `ProviderError` when they are missing or unreadable."""
+        self._encoder: Any = open_model(wheel_file("moonshine_voice", f"{FOLDER}/encoder_model.ort"))
+        self._decoder: Any = open_model(wheel_file("moonshine_voice", f"{FOLDER}/decoder_model_merged.ort"))
+        self._tokens = read_tokens(wheel_file("moonshine_voice", f"{FOLDER}/tokenizer.bin"))
+        self._past_shapes = {
+            tensor.name: (1, tensor.shape[1], 0, tensor.shape[3])
+            for tensor in self._decoder.get_inputs()
+            if tensor.name.startswith("past_key_values.")
+        }
+        presents = [
+            tensor.name for tensor in self._decoder.get_outputs() if tensor.name.startswith("present.")
+        ]
+        self._first_outputs = ["logits", *presents]
+        # What the decoder makes of the encoder's output is constant, so later steps do not ask for it.
+        self._next_outputs = ["logits", *(name for name in presents if ".decoder." in name)]
+
+    def transcribe(self, pcm: bytes, stop: Callable[[], bool] = lambda: False) -> str | None:
+        """The words in `pcm` (16 kHz), greedily decoded; None when `stop` became true on the way.
+
+        Time and memory grow with the square of the length: keep it below half a minute. Silence is answered
+        with invented words; keep it out.
+        """
+        samples = np.zeros((1, max(len(pcm) // 2, MIN_SAMPLES)), np.float32)
+        samples[0, : len(pcm) // 2] = np.frombuffer(pcm, dtype="<i2")
+        samples *= np.float32(1 / 32768)
+        # Both masks are over samples: the decoder thins its own out.
+        mask = np.ones(samples.shape, np.int64)
+        if stop():
+            return None
+        hidden = self._encoder.run(None, {"input_values": samples, "attention_mask": mask})[0]
+        tokens = self._decode(hidden, mask, int(samples.shape[1] / SAMPLE_RATE * TOKENS_PER_SECOND) + 1, stop)
+        return None if tokens is None else self._text(tokens)
+
+    def _decode(
+        self, hidden: NDArray[np.float32], mask: NDArray[np.int64], limit: int, stop: Callable[[], bool]
+    ) -> list[int] | None:
+        past = {name: np.zeros(shape, np.float32) for name, shape in self._past_shapes.items()}
+        tokens: list[int] = []
+        for step in range(limit):
+            if stop():
+                return None
+            names = self._next_outputs if step else self._first_outputs
+            logits, *presents = self._decoder.run(
+                names,
+                {
+                    "input_ids": np.array([[tokens[-1] if step else BOS]], np.int64),
+                    "encoder_hidden_states": hidden,
+                    "encoder_attention_mask": mask,
+                    "use_cache_branch": np.array([step > 0]),
+                    **past,
+                },
+            )
+            for name, value in zip(names[1:], presents, strict=True):
+                past[name.replace("present", "past_key_values")] = value
+            token = int(logits[0, -1].argmax())
+            if token == EOS:
+                break
+            tokens.append(token)
+            if period := loop_length(tokens):
+                repeats = 1
+                while tokens[-period * (repeats + 1) : -period * repeats] == tokens[-period:]:
+                    repeats += 1
+                return tokens[: len(tokens) - period * (repeats - 1)]
+        return tokens
+
+    def _text(self, tokens: Sequence[int]) -> str:
+        pieces = [self._tokens[token] for token in tokens if token < len(self._tokens)]
+        return b"".join(pieces).decode("utf-8", errors="ignore").replace("\u2581", " ").strip()
+
+
+def loop_length(tokens: Sequence[int]) -> int:
+    """The number of tokens that the end of `tokens` repeats over and over; 0 when it does not."""
+    for period in range(1, LOOP_PERIOD + 1):
+        span = max(LOOP_TOKENS, LOOP_REPEATS * period)
+        tail = tokens[-span:]
+        if len(tail) == span and all(tail[i] == tail[i - period] for i in range(period, span)):
+            return period
+    return 0
+
+
+def read_tokens(file: Path) -> list[bytes]:
+    """The vocabulary of `tokenizer.bin`: for each token its length, then its bytes.
+
+    A length of 128 or more takes two bytes, the low seven bits first. Tokens are UTF-8, or pieces of it, with
+    U+2581 for a space.
+    """
+    data = file.read_bytes()
+    tokens: list[bytes] = []
+    position = 0
+    try:
+        while position < len(data):
+            length = data[position]
+            position += 1
+            if length >= 128:
+                length += 128 * data[position] - 128
+                position += 1
+            if position + length > len(data):
+                raise IndexError
+            tokens.append(data[position : position + length])
+            position += length
+    except IndexError:
+        raise ProviderError(f"the vocabulary {file.name} is cut off; reinstall moonshine-voice") from None
+    return tokens

@@ -1,0 +1,138 @@
+"""One utterance being transcribed, as a state machine: audio in, inference jobs out, words back in.
+
+The audio that is not settled yet is the *tail*. A job transcribes a piece from the tail's start:
+
+- `partial`: what has been said so far; dropped when nothing has time for it.
+- `window`: the tail has become longer than one inference should be, so it is cut at its quietest point and
+  the words before the cut are settled. This bounds the work after the end of speech, whatever came before.
+- `final`: the end has come. Where a partial already heard all the speech there is, no job is needed.
+
+No threads, no event loop, no clock: time is counted in samples.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from providers.stt.agreement import Agreement
+
+__all__ = ["Job", "Utterance"]
+
+RATE = 16_000  # Hertz
+FRAME = RATE // 50  # samples whose energy is looked at together: 20 ms
+
+MAX_WINDOW = 12 * RATE  # 250 ms of inference
+MIN_WINDOW = 5 * RATE  # a cut before leaves too little context on its left
+PAUSE = 160 * RATE // 1000  # quiet for so long, the speaker may be done: be ready with the answer
+STEP = 1200 * RATE // 1000  # speech without a pause is looked at this often
+MARGIN = 200 * RATE // 1000  # kept around the speech: the energy misses soft consonants
+
+# Root mean square of a frame that counts as speech, in full scale: three times the quietest frames, within
+# bounds. -54 dB is below the softest speech through a headset, -40 dB still above the hum of a fan.
+SPEECH_OVER_NOISE, SPEECH_MIN, SPEECH_MAX = 3.0, 0.002, 0.01
+SPEECH_FRAMES = 3  # in a row; a click is shorter
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    kind: Literal["partial", "window", "final"]
+    pcm: bytes  # without the silence around the speech
+    until: int  # samples of the tail that the words will stand for
+    known: str | None = None  # the words, where they are known without inference
+
+
+class Utterance:
+    """Everything known about one utterance. `next_job` and `finished` alternate."""
+
+    def __init__(self) -> None:
+        self._tail = bytearray()
+        self._energies: list[float] = []  # one per frame of the tail
+        self._settled: list[str] = []  # the words of the windows before the tail
+        self._heard: list[str] = []  # the words of the last partial
+        self._heard_until = 0  # the samples of the tail that it stands for
+        self._agreement = Agreement()
+
+    def feed(self, pcm: bytes) -> None:
+        """Append audio: whole samples."""
+        self._tail += pcm
+        start = len(self._energies)
+        frames = np.frombuffer(self._tail, "<i2", offset=2 * start * FRAME)
+        frames = frames[: len(frames) // FRAME * FRAME].reshape(-1, FRAME).astype(np.float32) / 32768
+        self._energies += np.sqrt(np.mean(frames * frames, axis=1)).tolist()
+
+    def next_job(self, *, ended: bool) -> Job | None:
+        """The inference that is worth running now. After the end, None means that all words are known."""
+        samples = len(self._tail) // 2
+        if samples > MAX_WINDOW:
+            return self._window(self._quietest_point())
+        first, last = self._speech(samples)
+        if last <= self._heard_until:
+            return None
+        pause, new = samples - last >= PAUSE, last - max(first, self._heard_until)
+        if not ended and not pause and new < STEP:
+            return None
+        kind: Literal["partial", "final"] = "final" if ended else "partial"
+        return Job(kind, self._cut_out(first, last, samples), min(samples, last + MARGIN))
+
+    def covered(self, job: Job) -> bool:
+        """Whether the words of `job` will be all the words there are, as far as the audio goes now."""
+        samples = len(self._tail) // 2
+        return samples <= MAX_WINDOW and self._speech(samples)[1] <= job.until
+
+    def finished(self, job: Job, text: str) -> str:
+        """Take the words of a job, and return the text to append to what was given out before."""
+        words = text.split()
+        if job.kind == "window":
+            self._settled += words
+            del self._tail[: 2 * job.until]
+            del self._energies[: job.until // FRAME]
+            self._heard, self._heard_until = [], 0
+            return self._agreement.hear(self._settled, len(self._settled))
+        self._heard, self._heard_until = words, job.until
+        if job.kind == "final":
+            return ""
+        return self._agreement.hear(self._settled + words, len(self._settled))
+
+    def finish(self) -> tuple[str, str]:
+        """The text to append and the text of the whole utterance, once `next_job` has nothing more to do."""
+        return self._agreement.finish(self._settled + self._heard)
+
+    def _window(self, cut: int) -> Job:
+        first, last = self._speech(cut)
+        if last <= first:
+            return Job("window", b"", cut, known="")
+        if last <= self._heard_until <= cut:
+            return Job("window", b"", cut, known=" ".join(self._heard))
+        return Job("window", self._cut_out(first, last, cut), cut)
+
+    def _cut_out(self, first: int, last: int, until: int) -> bytes:
+        return bytes(self._tail[2 * max(0, first - MARGIN) : 2 * min(until, last + MARGIN)])
+
+    def _speech(self, until: int) -> tuple[int, int]:
+        """Where speech begins and ends in the first `until` samples of the tail; equal if there is none."""
+        energies = np.array(self._energies[: -(-until // FRAME)])
+        if not len(energies):
+            return 0, 0
+        noise = float(np.percentile(energies, 10))
+        loud = energies > min(max(SPEECH_OVER_NOISE * noise, SPEECH_MIN), SPEECH_MAX)
+        runs = _moving_sum(loud.astype(np.float64), SPEECH_FRAMES) >= SPEECH_FRAMES - 0.5
+        begins = np.flatnonzero(runs)
+        if not len(begins):
+            return 0, 0
+        return int(begins[0]) * FRAME, min(until, (int(begins[-1]) + SPEECH_FRAMES) * FRAME)
+
+    def _quietest_point(self) -> int:
+        """Where to cut a tail that has become too long: the middle of its quietest quarter of a second."""
+        width = 13
+        first, last = MIN_WINDOW // FRAME, MAX_WINDOW // FRAME
+        sums = _moving_sum(np.array(self._energies[first:last]), width)
+        return (first + int(sums.argmin()) + width // 2) * FRAME
+
+
+def _moving_sum(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
+    """The sum of each `width` neighbours; element i belongs to those that begin at i."""
+    if len(values) < width:
+        return np.zeros(0)
+    return np.convolve(values, np.ones(width), mode="valid")
