@@ -1,0 +1,125 @@
+"""Shows a conversation while it goes on, and its latencies at the end; for people and for log files."""
+
+from collections.abc import Callable, Sequence
+from types import TracebackType
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from server.talk.turnlog import Row
+from server.talk.turns import Turn, latencies
+
+__all__ = ["Timeline", "latency_table", "row_text"]
+
+_STYLES = {
+    "hearing": "cyan",
+    "heard": "bold cyan",
+    "reply": "bold green",
+    "first text": "yellow",
+    "first audio": "bold yellow",
+    "function call": "magenta",
+}
+_WIDE = 4  # with more turns than this, the table has a row per turn instead of a column
+
+
+class Timeline:
+    """Settled rows are printed once and for all; on a terminal, growing ones live in a region below them.
+
+    Use as a context manager. Without a terminal it is plain lines, each with its time, in order.
+    """
+
+    def __init__(self, console: Console, status: Callable[[], str]) -> None:
+        """`status` says in a few words what is going on right now."""
+        self._console = console
+        self._status = status
+        self._growing: dict[str, Row] = {}
+        self._live: Live | None = None
+        if console.is_terminal:
+            self._live = Live(
+                get_renderable=self._region, console=console, refresh_per_second=12, transient=True
+            )
+
+    def __enter__(self) -> "Timeline":
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def show(self, rows: Sequence[Row]) -> None:
+        """Print settled rows, remember growing ones until they settle."""
+        for row in rows:
+            if row.growing:
+                self._growing[row.key] = row
+                # A log file shows what was understood so far, but not each word of the reply.
+                if self._live is not None or row.label == "reply":
+                    continue
+            else:
+                self._growing.pop(row.key, None)
+            self._console.print(row_text(row), soft_wrap=self._live is None)
+
+    def _region(self) -> RenderableType:
+        return Group(*map(row_text, self._growing.values()), Text(f"         {self._status()}", style="dim"))
+
+
+def row_text(row: Row) -> Text:
+    """One line: seconds since the client began to speak, what happened, and the particulars."""
+    style = "bold red" if row.bad else _STYLES.get(row.label, "")
+    text = row.text + ("…" if row.growing else "")
+    return Text.assemble(
+        (f"{row.at:7.2f} s", "dim"),
+        "  ",
+        (f"{row.label:<16}", style),
+        "  ",
+        (text, style if row.text else ""),
+    )
+
+
+def latency_table(turns: Sequence[Turn]) -> Table:
+    """Milliseconds from the true end of the voice (or from the sending of the text) to each step."""
+    typed = all(turn.typed for turn in turns)
+    table = Table(
+        title=f"From the {'message' if typed else 'end of the voice'} to",
+        title_justify="left",
+        title_style="bold",
+    )
+    columns = [_cells(turn, typed) for turn in turns]
+    names = [name for name, _ in columns[0]] if columns else []
+    heads = [f"turn {number}" for number in range(1, len(turns) + 1)] if len(turns) > 1 else ["time"]
+    if len(turns) <= _WIDE:
+        table.add_column("")
+        for head in heads:
+            table.add_column(head, justify="right")
+        for index, name in enumerate(names):
+            style = "bold yellow" if name == "first audio" else ""
+            table.add_row(name, *(column[index][1] for column in columns), style=style)
+        return table
+    table.add_column("turn", justify="right")
+    for name in names:
+        table.add_column(name, justify="right")
+    for number, column in enumerate(columns, 1):
+        table.add_row(str(number), *(cell for _, cell in column))
+    return table
+
+
+def _cells(turn: Turn, typed: bool) -> list[tuple[str, str]]:
+    values = {latency.name: _milliseconds(latency.ms) for latency in latencies(turn)}
+    names = ["response created", "first text", "first audio", "response done"]
+    if not typed:
+        names = ["speech stopped", "final transcript", *names]
+    speed = turn.speed
+    return [
+        *((name, values.get(name, "-")) for name in names),
+        ("speech in the reply", f"{turn.audio_ms / 1000:.2f} s" if turn.audio_ms else "-"),
+        ("real-time factor", f"{1 / speed:.3f}" if speed else "-"),
+    ]
+
+
+def _milliseconds(ms: float | None) -> str:
+    return "-" if ms is None else f"{ms:.0f} ms"
