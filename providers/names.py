@@ -1,0 +1,86 @@
+"""Names that clients of other services send, and what they mean here on a fresh install."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+__all__ = ["DEFAULT_PATTERNS", "VOICES", "WELL_KNOWN_NAMES", "EngineKind"]
+
+EngineKind = Literal["llm", "stt", "tts"]
+
+# Shell patterns of names that mean "the default of this kind". Any bare name is taken for a transcription
+# model, because SDKs fill in their newest one without being asked.
+DEFAULT_PATTERNS: Mapping[EngineKind, tuple[str, ...]] = {
+    "llm": ("", "gpt-realtime*", "gpt-4o*realtime*", "gpt-audio*", "gpt-4o*audio*"),
+    "stt": ("*",),
+    "tts": ("", "tts-1*", "gpt-4o*-tts*", "inworld-tts-*"),
+}
+
+# The commonest of those names, for lists of models.
+WELL_KNOWN_NAMES: Mapping[EngineKind, tuple[str, ...]] = {
+    "llm": ("gpt-realtime", "gpt-realtime-mini", "gpt-4o-realtime-preview", "gpt-4o-mini-realtime-preview"),
+    "stt": ("whisper-1", "gpt-4o-transcribe", "gpt-4o-mini-transcribe"),
+    "tts": ("tts-1", "tts-1-hd", "gpt-4o-mini-tts", "inworld-tts-1.5-mini", "inworld-tts-1.5-max"),
+}
+
+# Voices of OpenAI (alloy to cedar) and of Inworld, each given to a voice of about the same sex.
+_ESPEAK = {
+    "alloy": "en-us+f2",
+    "ash": "en-us+m1",
+    "ballad": "en-gb+m2",
+    "coral": "en-us+f3",
+    "echo": "en-us+m4",
+    "fable": "en-gb+f4",
+    "onyx": "en-us+m7",
+    "nova": "en-us+f1",
+    "sage": "en-gb+f2",
+    "shimmer": "en-us+f4",
+    "verse": "en-us+m2",
+    "marin": "en-us+f5",
+    "cedar": "en-us+m5",
+    "dennis": "en-us+m3",
+    "alex": "en-us+m6",
+    "ashley": "en-us+f3",
+    "clive": "en-gb+m3",
+    "craig": "en-gb+m5",
+    "deborah": "en-us+f1",
+    "edward": "en-us+m4",
+    "elizabeth": "en-us+f2",
+    "hades": "en-us+m8",
+    "jason": "en-us+m1",
+    "julia": "en-us+f4",
+    "luna": "en-us+f5",
+    "mark": "en-us+m2",
+    "olivia": "en-gb+f3",
+    "priya": "en-gb+f5",
+    "ronald": "en-gb+m7",
+    "sarah": "en-us+f1",
+    "shaun": "en-us+m5",
+    "theodore": "en-us+m7",
+    "timothy": "en-us+m6",
+    "wendy": "en-gb+f1",
+}
+_OPENAI = {
+    "alex": "echo",
+    "ashley": "coral",
+    "clive": "fable",
+    "craig": "onyx",
+    "deborah": "nova",
+    "dennis": "ash",
+    "edward": "verse",
+    "elizabeth": "sage",
+    "hades": "onyx",
+    "jason": "cedar",
+    "julia": "shimmer",
+    "luna": "marin",
+    "mark": "cedar",
+    "olivia": "sage",
+    "priya": "coral",
+    "ronald": "onyx",
+    "sarah": "alloy",
+    "shaun": "verse",
+    "theodore": "ballad",
+    "timothy": "echo",
+    "wendy": "sage",
+}
+# For each family of engines, recognised by one voice: what foreign names, in lower case, are spoken with.
+VOICES: Mapping[str, Mapping[str, str]] = {"en-us+m3": _ESPEAK, "alloy": _OPENAI}

@@ -1,0 +1,50 @@
+"""Puts the application together: settings, engines, routes, and what happens when it starts and ends."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from server.auth import Authenticator
+from server.errors import install_error_handlers
+from server.routes import status
+from server.settings import Settings
+from server.startup import Prepared, prepare
+from server.version import VERSION
+
+__all__ = ["create_app"]
+
+
+def create_app(settings: Settings, prepared: Prepared | None = None) -> FastAPI:
+    """The ASGI application. `app.state` has settings, registry, authenticator and ready.
+
+    Without `prepared` the lifespan loads and warms the engines itself, and raises `StartupError` when it
+    cannot. In either case the application closes the registry when it ends.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        ready = prepared if prepared is not None else await prepare(settings, os.environ)
+        app.state.registry = ready.registry
+        app.state.ready = True
+        try:
+            yield
+        finally:
+            app.state.ready = False
+            await ready.registry.aclose()
+
+    app = FastAPI(
+        title="OpenParley",
+        version=VERSION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+    )
+    app.state.settings = settings
+    app.state.authenticator = Authenticator(settings.server.api_keys, settings.server.allowed_origins)
+    app.state.ready = False
+    install_error_handlers(app)
+    app.include_router(status.router)
+    return app

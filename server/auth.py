@@ -1,0 +1,94 @@
+"""Who may use the server: API keys, and which web pages when there are no keys."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+__all__ = ["SUBPROTOCOL_PREFIX", "Authenticator", "is_loopback"]
+
+# How a browser, which cannot set headers on a WebSocket, sends its key.
+SUBPROTOCOL_PREFIX = "openai-insecure-api-key."
+
+
+class Authenticator:
+    """Checks keys in constant time; holds only their hashes. Without keys everybody is let in."""
+
+    def __init__(self, api_keys: Iterable[SecretStr], allowed_origins: Iterable[str] = ()) -> None:
+        self._digests = tuple(_digest(key.get_secret_value()) for key in api_keys)
+        self._allowed_origins = frozenset(origin.rstrip("/").lower() for origin in allowed_origins)
+
+    @property
+    def required(self) -> bool:
+        """Whether a key is needed at all."""
+        return bool(self._digests)
+
+    def authenticate(self, headers: Mapping[str, str], subprotocols: Sequence[str] = ()) -> bool:
+        """Whether the request may go on.
+
+        `headers` must find names in any case, or have lower-case ones. A key is taken from `Authorization:
+        Bearer KEY`, from `Authorization: Basic ...` as the key itself or as the password, and from the
+        WebSocket subprotocol `openai-insecure-api-key.KEY`.
+        """
+        if not self._digests:
+            return True
+        allowed = False
+        for candidate in _candidates(headers.get("authorization", ""), subprotocols):
+            given = _digest(candidate)
+            for digest in self._digests:  # no early exit: the time must not tell which key was nearly right
+                allowed |= hmac.compare_digest(given, digest)
+        return allowed
+
+    def origin_allowed(self, origin: str | None) -> bool:
+        """Whether a request with this `Origin` header may go on; None (not a browser) may.
+
+        A server without keys listens on loopback only, yet every web page that a person on this machine opens
+        could reach it from inside their browser. So pages of other hosts are refused, `null` (any sandboxed
+        page) included, unless `server.allowed_origins` lists them. With keys, the key decides.
+        """
+        if origin is None or self._digests:
+            return True
+        if origin.rstrip("/").lower() in self._allowed_origins:
+            return True
+        try:
+            host = urlsplit(origin).hostname
+        except ValueError:
+            return False
+        return host is not None and is_loopback(host)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach `host`, judged by its text: names other than localhost are not."""
+    name = host.strip("[]").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _candidates(authorization: str, subprotocols: Sequence[str]) -> list[str]:
+    scheme, _, token = authorization.strip().partition(" ")
+    token = token.strip()
+    found = []
+    if scheme.lower() == "bearer" and token:
+        found.append(token)
+    elif scheme.lower() == "basic" and token:
+        found.append(token)
+        with suppress(binascii.Error, UnicodeDecodeError):  # then it can only be the key itself
+            found.append(base64.b64decode(token, validate=True).decode().partition(":")[2])
+    prefix = SUBPROTOCOL_PREFIX
+    found.extend(name.removeprefix(prefix) for name in subprotocols if name.startswith(prefix))
+    return found
+
+
+def _digest(key: str) -> bytes:
+    # Equal lengths: comparing the keys themselves would tell how long they are.
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()

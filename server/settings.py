@@ -1,0 +1,173 @@
+"""Settings: one TOML file, the environment and the command line, checked as a whole before anything starts.
+
+Precedence: command line > environment > file > the defaults below. `Settings()` alone is the defaults: only
+`load_settings` looks at files and at the environment.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
+
+from server.settings_sources import SettingsError, explain, read_sources
+
+__all__ = [
+    "DefaultsSettings",
+    "Limits",
+    "LogSettings",
+    "ProviderTable",
+    "ServerSettings",
+    "Settings",
+    "SettingsError",
+    "TurnDetectionSettings",
+    "load_settings",
+]
+
+MIB = 1024 * 1024
+
+
+def _split_commas(value: Any) -> Any:
+    """The environment writes a list as `a,b`; a file writes a TOML array."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+def _none_for_off(value: Any) -> Any:
+    """TOML has no null: `false`, "none" and "off" say it."""
+    return None if value is False or value in ("none", "off", "null") else value
+
+
+CommaList = NoDecode, BeforeValidator(_split_commas)
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Limits(_Table):
+    """What one client may ask of the server. Sizes are bytes, times are seconds."""
+
+    max_sessions: int = Field(256, ge=1)
+    # The largest WebSocket message: an append of 15 MiB of audio is 20 MiB of base64, plus its JSON.
+    max_message_bytes: int = Field(24 * MIB, ge=1024)
+    max_append_bytes: int = Field(15 * MIB, ge=1024)  # decoded audio of one append; the protocol's own bound
+    max_buffer_seconds: float = Field(600, gt=0)  # input audio that is not committed yet
+    max_item_bytes: int = Field(16 * MIB, ge=1024)  # text and audio of one conversation item
+    max_items: int = Field(1000, ge=1)  # of one conversation
+    max_outbox_bytes: int = Field(8 * MIB, ge=1024)  # not yet read by a slow client, who is then disconnected
+    events_per_second: float = Field(1000, gt=0)  # from one client
+    max_session_audio_bytes: int = Field(16 * MIB, ge=0)  # kept so that items can be retrieved with audio
+    session_seconds: float = Field(3600, gt=0)  # the longest life of one session
+
+
+class ServerSettings(_Table):
+    """Where the server listens and who may use it."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)  # 0 picks a free one
+    api_keys: Annotated[tuple[Annotated[SecretStr, Field(min_length=1)], ...], *CommaList] = ()
+    # Web pages of other hosts that may use a server without keys, such as "https://voice.example.com".
+    allowed_origins: Annotated[tuple[str, ...], *CommaList] = ()
+    limits: Limits = Limits()
+
+
+class TurnDetectionSettings(_Table):
+    """Who decides that a turn is over; members that are absent take the protocol's defaults."""
+
+    type: Literal["server_vad", "semantic_vad"] = "server_vad"
+    threshold: float | None = Field(None, ge=0, le=1)
+    prefix_padding_ms: int | None = Field(None, ge=0)
+    silence_duration_ms: int | None = Field(None, ge=0)
+    idle_timeout_ms: int | None = Field(None, ge=5000, le=30000)
+    eagerness: Literal["low", "medium", "high", "auto"] | None = None
+    create_response: bool | None = None
+    interrupt_response: bool | None = None
+
+
+class DefaultsSettings(_Table):
+    """What a new session starts with. Models are `provider/model` or an alias; None: the server chooses."""
+
+    llm: str | None = None
+    stt: str | None = None
+    tts: str | None = None
+    vad: str | None = None
+    voice: str = "Dennis"
+    instructions: str = ""
+    temperature: float | None = Field(None, ge=0, le=2)
+    turn_detection_table: Annotated[TurnDetectionSettings | None, BeforeValidator(_none_for_off)] = Field(
+        TurnDetectionSettings(), alias="turn_detection"
+    )
+
+    @property
+    def turn_detection(self) -> dict[str, Any] | None:
+        """As on the wire, without the members that were left out; None for push to talk."""
+        if self.turn_detection_table is None:
+            return None
+        return {
+            "type": self.turn_detection_table.type,
+            **self.turn_detection_table.model_dump(exclude={"type"}, exclude_none=True),
+        }
+
+
+class ProviderTable(BaseModel):
+    """One named upstream. Options of its kind, such as `base_url`, pass through to the adapter."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    kind: str | None = None  # may be left out where the name says it: openai, google-ai-studio
+    api_key_env: str | None = None  # the environment variable that holds the key
+    api_key: SecretStr | None = None  # for PARLEY_PROVIDERS__NAME__API_KEY and mounted secrets
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Headers may carry credentials, so printing a table names the options without their values."""
+        yield from (("kind", self.kind), ("api_key_env", self.api_key_env), ("api_key", self.api_key))
+        yield "options", sorted(self.options)
+
+
+class LogSettings(_Table):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["text", "json"] = "text"
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Immutable; keys are shown as asterisks wherever it is printed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)  # type: ignore[assignment]
+
+    server: ServerSettings = ServerSettings()
+    defaults: DefaultsSettings = DefaultsSettings()
+    providers: dict[str, ProviderTable] = Field(default_factory=dict)
+    aliases: dict[str, str] = Field(default_factory=dict)
+    log: LogSettings = LogSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Constructing settings reads nothing from outside; see `load_settings`."""
+        return (init_settings,)
+
+
+def load_settings(config: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Read and check all sources. `overrides` are nested as in the file and come from the command line.
+
+    The file is `config`, else `./parley.toml`, else `~/.config/openparley/parley.toml`, else none. Raises
+    `SettingsError`, which lists every problem with the file or variable that it is in and quotes no values.
+    """
+    sources = read_sources(Settings, config, overrides or {})
+    try:
+        return Settings(**sources.merged)
+    except ValidationError as error:
+        raise SettingsError(explain(error, Settings, sources)) from None

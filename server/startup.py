@@ -1,0 +1,246 @@
+"""Start-up: makes the providers, chooses the engine of each stage and says why, loads and warms the models.
+
+The language model is the configured one; else Google's when its key is set; else the first provider table
+that names a language model; else OpenAI's when its key is set; else `builtin/echo`, so that a fresh install
+always answers.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from providers.errors import ProviderError, UnknownModelError
+from providers.provider import Provider, ProviderSettings
+from providers.registry import WELL_KNOWN, Defaults, ProviderSetupError, Registry, WellKnown, load_provider
+from server.auth import is_loopback
+from server.settings import ProviderTable, Settings
+from server.warmup import ENGINE_STAGES, warm_stage
+
+__all__ = [
+    "Choice",
+    "Prepared",
+    "Stage",
+    "StartupError",
+    "build_registry",
+    "check_exposure",
+    "in_process",
+    "load_providers",
+    "prepare",
+    "warm",
+]
+
+Stage = Literal["vad", "stt", "llm", "tts", "voice"]
+
+# Kinds that run in this process, so that warming them costs nobody money.
+IN_PROCESS = ("builtin", "local")
+LOCAL_DEFAULTS: Mapping[str, str] = {
+    "vad": "local/silero-vad",
+    "stt": "local/moonshine-tiny-en",
+    "tts": "local/espeak",
+}
+
+logger = logging.getLogger(__name__)
+
+
+class StartupError(Exception):
+    """The server cannot start. The message says what is wrong and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What one stage uses unless a session asks for something else."""
+
+    stage: Stage
+    chosen: str  # a canonical `provider/model`, or the speech model's own id of a voice
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Everything that is ready before the first client comes. Whoever holds it closes the registry."""
+
+    registry: Registry
+    choices: tuple[Choice, ...]
+    seconds: float  # that loading and warming took
+
+
+async def prepare(settings: Settings, environ: Mapping[str, str]) -> Prepared:
+    """Choose, load and warm the engines. Raises `StartupError`; may be cancelled.
+
+    `environ` is where keys are looked up. Must run in the event loop that will serve the sessions.
+    """
+    began = time.perf_counter()
+    check_exposure(settings)
+    registry, choices = build_registry(settings, load_providers(settings, environ))
+    try:
+        await warm(registry, settings)
+        voice = await asyncio.to_thread(_choose_voice, settings, registry)
+    except BaseException:
+        await registry.aclose()
+        raise
+    prepared = Prepared(registry, (*choices, voice), time.perf_counter() - began)
+    for choice in prepared.choices:
+        logger.info("%s: %s (%s)", choice.stage, choice.chosen, choice.why)
+    return prepared
+
+
+def check_exposure(settings: Settings) -> None:
+    """Refuse to be reachable from other machines without keys. Raises `StartupError`."""
+    if settings.server.api_keys or is_loopback(settings.server.host):
+        return
+    raise StartupError(
+        f"Without API keys anybody who reaches {settings.server.host} could use this server and your"
+        " providers' accounts, so it does not start. Either set keys (PARLEY_API_KEYS=key1,key2 or"
+        " server.api_keys), or listen on this machine only (--host 127.0.0.1) behind a proxy that checks who"
+        " is calling."
+    )
+
+
+def load_providers(settings: Settings, environ: Mapping[str, str]) -> dict[str, Provider]:
+    """The providers of all tables, in the order of the file, then those that need none. No I/O.
+
+    Raises `StartupError` for a table that cannot be used.
+    """
+    tables = dict(settings.providers)
+    for name in IN_PROCESS:
+        tables.setdefault(name, ProviderTable(kind=name))
+    for name, upstream in WELL_KNOWN.items():
+        if _first_set(upstream.key_variables, environ) is not None:
+            tables.setdefault(name, ProviderTable())
+    try:
+        return {name: _load(name, table, environ) for name, table in tables.items()}
+    except ProviderSetupError as error:
+        raise StartupError(str(error)) from error
+
+
+def build_registry(
+    settings: Settings, providers: Mapping[str, Provider]
+) -> tuple[Registry, tuple[Choice, ...]]:
+    """Choose the model of each stage. Raises `StartupError` when a configured name means nothing."""
+    chosen = settings.defaults
+    echo = Defaults("builtin/echo", LOCAL_DEFAULTS["stt"], LOCAL_DEFAULTS["tts"], LOCAL_DEFAULTS["vad"], "")
+    try:
+        # With these in place, a configured default may itself be an alias or a name like "tts-1".
+        registry = Registry(providers, defaults=echo, aliases=settings.aliases)
+    except UnknownModelError as error:
+        raise StartupError(f"aliases: {error}") from error
+    choices = (
+        _choose("vad", chosen.vad, lambda name: name, "in process, no key needed"),
+        _choose("stt", chosen.stt, registry.resolve_stt, "in process, no key needed"),
+        _choose("llm", chosen.llm, registry.resolve_llm, "")
+        if chosen.llm
+        else _choose_llm(settings, providers),
+        _choose("tts", chosen.tts, registry.resolve_tts, "in process, no key needed"),
+    )
+    names = {choice.stage: choice.chosen for choice in choices}
+    registry.defaults = Defaults(names["llm"], names["stt"], names["tts"], names["vad"], chosen.voice)
+    return registry, choices
+
+
+async def warm(registry: Registry, settings: Settings) -> None:
+    """Load every default engine at once, and run those that are in this process. Raises `StartupError`.
+
+    Engines of remote providers are only made: a request would cost money.
+    """
+    results = await asyncio.gather(
+        *(
+            warm_stage(registry, stage, run=in_process(getattr(registry.defaults, stage), settings))
+            for stage in ENGINE_STAGES
+        ),
+        return_exceptions=True,
+    )
+    for stage, result in zip(ENGINE_STAGES, results, strict=True):
+        if isinstance(result, ProviderError | UnknownModelError):
+            raise StartupError(f"{stage} ({getattr(registry.defaults, stage)}): {result}") from result
+        if isinstance(result, BaseException):
+            raise result
+        logger.debug("%s is warm after %.0f ms", stage, 1000 * result)
+
+
+def in_process(model: str, settings: Settings) -> bool:
+    """Whether a canonical model runs in this process, needing neither network nor money."""
+    name = model.partition("/")[0]
+    table = settings.providers.get(name)
+    return ((table.kind if table is not None else None) or name) in IN_PROCESS
+
+
+def _load(name: str, table: ProviderTable, environ: Mapping[str, str]) -> Provider:
+    upstream = WELL_KNOWN.get(name)
+    kind = table.kind
+    if kind is None:
+        kind = "openai-compatible" if upstream is not None else name if name in IN_PROCESS else None
+    if kind is None:
+        raise StartupError(f'providers.{name}.kind is missing; for example kind = "openai-compatible"')
+    options = table.options
+    if upstream is not None and kind == "openai-compatible" and "base_url" not in options:
+        options["base_url"] = environ.get(upstream.base_url_variable or "") or upstream.base_url
+    key = _key(name, table, upstream, environ)
+    return load_provider(kind, ProviderSettings(name, options, key))
+
+
+def _key(
+    name: str, table: ProviderTable, upstream: WellKnown | None, environ: Mapping[str, str]
+) -> str | None:
+    if table.api_key is not None:
+        if table.api_key_env is not None:
+            raise StartupError(f"providers.{name}: set either api_key_env or api_key, not both")
+        return table.api_key.get_secret_value()
+    if table.api_key_env is not None:
+        if not environ.get(table.api_key_env):
+            raise StartupError(
+                f"providers.{name}.api_key_env names {table.api_key_env}, which is not set: export it, or"
+                " remove api_key_env when this server needs no key"
+            )
+        return environ[table.api_key_env]
+    variable = _first_set(upstream.key_variables, environ) if upstream is not None else None
+    return environ[variable] if variable is not None else None
+
+
+def _choose(stage: Stage, configured: str | None, resolve: Callable[[str], str], why: str) -> Choice:
+    if configured is None:
+        return Choice(stage, LOCAL_DEFAULTS[stage], why)
+    try:
+        name = resolve(configured)
+    except UnknownModelError as error:
+        raise StartupError(f"defaults.{stage}: {error}") from error
+    via = "" if name == configured else f" as '{configured}'"
+    return Choice(stage, name, f"set in defaults.{stage}{via}")
+
+
+def _choose_llm(settings: Settings, providers: Mapping[str, Provider]) -> Choice:
+    google, openai = "google-ai-studio", "openai"
+    if google in providers and google not in settings.providers:
+        return _by_key(google)
+    for name in settings.providers:
+        models = [model.id for model in providers[name].models() if model.kind == "llm"]
+        if models:
+            return Choice("llm", f"{name}/{models[0]}", f"the first model of providers.{name}")
+        if name in WELL_KNOWN:
+            return Choice("llm", f"{name}/{WELL_KNOWN[name].default_llm}", f"providers.{name} is configured")
+    if openai in providers:
+        return _by_key(openai)
+    hint = " or ".join(upstream.key_variables[0] for upstream in WELL_KNOWN.values())
+    return Choice(
+        "llm", "builtin/echo", f"no language model is configured; set {hint}, or defaults.llm, for a real one"
+    )
+
+
+def _by_key(name: str) -> Choice:
+    upstream = WELL_KNOWN[name]
+    return Choice("llm", f"{name}/{upstream.default_llm}", f"{' or '.join(upstream.key_variables)} is set")
+
+
+def _choose_voice(settings: Settings, registry: Registry) -> Choice:
+    wanted = settings.defaults.voice
+    try:
+        voice = registry.resolve_voice(registry.defaults.tts, wanted)
+    except UnknownModelError as error:
+        raise StartupError(f"defaults.voice: {error}") from error
+    return Choice("voice", voice, "the default voice" if voice == wanted else f"speaks for '{wanted}'")
+
+
+def _first_set(names: tuple[str, ...], environ: Mapping[str, str]) -> str | None:
+    return next((name for name in names if environ.get(name)), None)
