@@ -6,9 +6,11 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
+from pipeline.detection import SpeechDetector
 from server.auth import Authenticator
 from server.errors import install_error_handlers
-from server.routes import status
+from server.hub import Hub
+from server.routes import realtime, status
 from server.settings import Settings
 from server.startup import Prepared, prepare
 from server.version import VERSION
@@ -27,9 +29,11 @@ def create_app(settings: Settings, prepared: Prepared | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         ready = prepared if prepared is not None else await prepare(settings, os.environ)
         app.state.registry = ready.registry
-        app.state.ready = True
         try:
-            yield
+            async with SpeechDetector(ready.registry.vad()) as detector:
+                app.state.hub = Hub(settings, ready.registry, detector)
+                app.state.ready = True
+                yield
         finally:
             app.state.ready = False
             await ready.registry.aclose()
@@ -47,4 +51,5 @@ def create_app(settings: Settings, prepared: Prepared | None = None) -> FastAPI:
     app.state.ready = False
     install_error_handlers(app)
     app.include_router(status.router)
+    app.include_router(realtime.router)
     return app

@@ -1,0 +1,247 @@
+"""Client events of the GA dialect: JSON text in, commands of the pipeline out.
+
+Nothing here raises for what a client sends: an event that cannot be understood becomes a `Refuse` command,
+which keeps its place in the order of answers.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import BaseModel, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+
+from pipeline.commands import (
+    CancelResponse,
+    ClearAudio,
+    ClientCommand,
+    CommitAudio,
+    CreateItem,
+    CreateResponse,
+    DeleteItem,
+    Refuse,
+    ResponseParams,
+    RetrieveItem,
+    TruncateItem,
+    UpdateSession,
+)
+from pipeline.errors import InvalidRequest
+from pipeline.items import ItemReference
+from server.protocol.item_models import AnyItem, InputEntry, decode_audio, item_value
+from server.protocol.session_models import AudioOutput, ResponseConfig, SessionUpdate, Voice, session_patch
+from server.protocol.validation import WireModel, check_depth, validate
+
+__all__ = ["AppendAudio", "Decoder"]
+
+log = logging.getLogger(__name__)
+
+_MAX_EVENT_ID = 512
+_MAX_LOGGED_NAMES = 64  # unknown members remembered per session, so that a client cannot fill the log
+_APPEND = "input_audio_buffer.append"
+
+
+@dataclass(frozen=True, slots=True)
+class AppendAudio:
+    """The one client event that carries data instead of an order; it goes past the engine to the buffer."""
+
+    pcm: bytes = field(repr=False)
+    event_id: str | None = None
+
+
+class _Update(WireModel):
+    session: SessionUpdate
+
+
+class _CreateItem(WireModel):
+    item: AnyItem
+    previous_item_id: str | None = Field(None, max_length=512)
+
+
+class _ItemId(WireModel):
+    item_id: str
+
+
+class _Truncate(WireModel):
+    item_id: str
+    content_index: int = Field(ge=0)
+    audio_end_ms: int = Field(ge=0)
+
+
+class _Cancel(WireModel):
+    response_id: str | None = None
+
+
+def _check_metadata(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    if len(value) > 16:
+        raise PydanticCustomError("too_long", "too many", {"max_length": 16})
+    for key, text in value.items():
+        if len(key) > 64:
+            raise PydanticCustomError("string_too_long", "key too long", {"max_length": 64})
+        if isinstance(text, str) and len(text) > 512:
+            raise PydanticCustomError("string_too_long", "value too long", {"max_length": 512})
+    return value
+
+
+class _ResponseAudio(WireModel):
+    output: AudioOutput | None = None
+
+
+class _ResponseParams(ResponseConfig):
+    conversation: Literal["auto", "none"] | None = None
+    input: Annotated[list[InputEntry], Field(max_length=1000)] | None = None
+    audio: _ResponseAudio | None = None
+    metadata: Annotated[dict[str, str] | None, BeforeValidator(_check_metadata)] = None
+    # Older spellings, accepted beside the current ones.
+    voice: Voice | None = None
+    modalities: Annotated[list[Literal["text", "audio"]], Field(min_length=1)] | None = None
+
+
+class _CreateResponse(WireModel):
+    response: _ResponseParams | None = None
+
+
+_OUTSIDE_PATCH = frozenset({"conversation", "input", "metadata", "voice", "modalities"})
+
+
+class Decoder:
+    """Understands the events of one connection."""
+
+    def __init__(self, *, max_append_bytes: int, max_item_bytes: int) -> None:
+        self._max_append_bytes = max_append_bytes
+        self._max_item_bytes = max_item_bytes
+        self._logged: set[str] = set()
+        self._orders: Mapping[str, Callable[[dict[str, Any], str | None], ClientCommand]] = {
+            "session.update": self._session_update,
+            "input_audio_buffer.commit": lambda _, event_id: CommitAudio(event_id),
+            "input_audio_buffer.clear": lambda _, event_id: ClearAudio(event_id),
+            "conversation.item.create": self._create_item,
+            "conversation.item.retrieve": lambda data, event_id: RetrieveItem(
+                validate(_ItemId, data).item_id, event_id
+            ),
+            "conversation.item.delete": lambda data, event_id: DeleteItem(
+                validate(_ItemId, data).item_id, event_id
+            ),
+            "conversation.item.truncate": self._truncate,
+            "response.create": self._create_response,
+            "response.cancel": lambda data, event_id: CancelResponse(
+                validate(_Cancel, data).response_id, event_id
+            ),
+        }
+
+    def decode(self, text: str) -> ClientCommand | AppendAudio:
+        """One text frame."""
+        try:
+            data = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            error = InvalidRequest(
+                "The event could not be parsed: it is not valid JSON.", code="invalid_json"
+            )
+            return Refuse(error)
+        if not isinstance(data, dict):
+            return Refuse(InvalidRequest("An event must be a JSON object.", code="invalid_event"))
+        event_id = data.get("event_id")
+        if event_id is not None and (not isinstance(event_id, str) or len(event_id) > _MAX_EVENT_ID):
+            error = InvalidRequest(
+                f"Invalid 'event_id': expected a string of at most {_MAX_EVENT_ID} characters.",
+                code="string_above_max_length" if isinstance(event_id, str) else "invalid_type",
+                param="event_id",
+            )
+            return Refuse(error)
+        try:
+            if data.get("type") == _APPEND:
+                return self._append(data, event_id)
+            return self._order(data, event_id)
+        except InvalidRequest as error:
+            return Refuse(error, event_id)
+
+    def refuse_binary(self) -> Refuse:
+        """The answer to a binary frame."""
+        return Refuse(
+            InvalidRequest(
+                "Events are JSON in text frames; binary frames are not understood.", code="invalid_event"
+            )
+        )
+
+    def _append(self, data: dict[str, Any], event_id: str | None) -> AppendAudio:
+        if "audio" not in data:
+            raise InvalidRequest(
+                "Missing required parameter: 'audio'.", code="missing_required_parameter", param="audio"
+            )
+        return AppendAudio(decode_audio(data["audio"], "audio", self._max_append_bytes), event_id)
+
+    def _order(self, data: dict[str, Any], event_id: str | None) -> ClientCommand:
+        kind = data.get("type")
+        if kind is None:
+            raise InvalidRequest("Missing required parameter: 'type'.", code="invalid_event", param="type")
+        if not isinstance(kind, str):
+            raise InvalidRequest(
+                "Invalid type for 'type': expected a string.", code="invalid_type", param="type"
+            )
+        order = self._orders.get(kind)
+        if order is None:
+            supported = ", ".join(f"'{name}'" for name in sorted([*self._orders, _APPEND]))
+            raise InvalidRequest(
+                f"Invalid value: '{kind[:100]}'. Supported values are: {supported}.", param="type"
+            )
+        if not check_depth(data):
+            raise InvalidRequest("The event is nested too deeply.", code="invalid_event")
+        return order(data, event_id)
+
+    def _session_update(self, data: dict[str, Any], event_id: str | None) -> ClientCommand:
+        session = validate(_Update, data).session
+        self._log_unknown(session, "session")
+        return UpdateSession(session_patch(session), event_id)
+
+    def _create_item(self, data: dict[str, Any], event_id: str | None) -> ClientCommand:
+        event = validate(_CreateItem, data)
+        item = item_value(event.item, "item", self._max_item_bytes)
+        assert not isinstance(item, ItemReference)
+        return CreateItem(item, event.previous_item_id, event_id)
+
+    def _truncate(self, data: dict[str, Any], event_id: str | None) -> ClientCommand:
+        event = validate(_Truncate, data)
+        return TruncateItem(event.item_id, event.content_index, event.audio_end_ms, event_id)
+
+    def _create_response(self, data: dict[str, Any], event_id: str | None) -> ClientCommand:
+        given = validate(_CreateResponse, data).response
+        if given is None:
+            return CreateResponse(event_id=event_id)
+        self._log_unknown(given, "response")
+        entries = None
+        if given.input is not None:
+            entries = tuple(
+                item_value(entry, f"response.input[{index}]", self._max_item_bytes)
+                for index, entry in enumerate(given.input)
+            )
+        overrides = {
+            name: value for name, value in session_patch(given).items() if name not in _OUTSIDE_PATCH
+        }
+        if given.voice is not None:
+            audio = dict(overrides.get("audio", {}))
+            audio["output"] = {"voice": given.voice, **audio.get("output", {})}
+            overrides["audio"] = audio
+        if given.modalities is not None:
+            overrides.setdefault("output_modalities", tuple(dict.fromkeys(given.modalities)))
+        params = ResponseParams(
+            overrides=overrides,
+            in_conversation=given.conversation != "none",
+            input=entries,
+            metadata=given.metadata,
+        )
+        return CreateResponse(params, event_id)
+
+    def _log_unknown(self, model: BaseModel, path: str) -> None:
+        """Say once per session what is ignored, so that a typo does not go unnoticed."""
+        for name in model.model_extra or ():
+            where = f"{path}.{name}"[:200]
+            if where not in self._logged and len(self._logged) < _MAX_LOGGED_NAMES:
+                self._logged.add(where)
+                log.warning("ignoring the unknown member '%s'", where)
+        for name in type(model).model_fields:
+            value = getattr(model, name)
+            if isinstance(value, BaseModel):
+                self._log_unknown(value, f"{path}.{name}")

@@ -1,0 +1,208 @@
+"""Server events of the GA dialect: facts of the pipeline in, JSON text out."""
+
+from typing import Any, assert_never
+
+import orjson
+import pybase64
+
+from pipeline.errors import InvalidRequest
+from pipeline.events import (
+    AudioDelta,
+    AudioDone,
+    BufferCleared,
+    BufferCommitted,
+    CallArgumentsDelta,
+    CallArgumentsDone,
+    ErrorRaised,
+    Event,
+    ItemAdded,
+    ItemDeleted,
+    ItemDone,
+    ItemRetrieved,
+    ItemTruncated,
+    OutputItemAdded,
+    OutputItemDone,
+    Part,
+    PartAdded,
+    PartDone,
+    ResponseCreated,
+    ResponseDone,
+    SessionCreated,
+    SessionUpdated,
+    SpeechStarted,
+    SpeechStopped,
+    TextDelta,
+    TextDone,
+    TranscriptDelta,
+    TranscriptDone,
+    TranscriptionCompleted,
+    TranscriptionDelta,
+    TranscriptionFailed,
+)
+from pipeline.ids import new_id
+from server.protocol.objects import Json, item_json, response_json, session_json
+
+__all__ = ["Encoder", "error_json"]
+
+
+def error_json(
+    error: InvalidRequest, client_event_id: str | None, kind: str = "invalid_request_error"
+) -> Json:
+    """The body of an `error` event."""
+    return {
+        "type": kind,
+        "code": error.code,
+        "message": error.message,
+        "param": error.param,
+        "event_id": client_event_id,
+    }
+
+
+class Encoder:
+    """Writes the events of one session."""
+
+    def __init__(self, session_id: str, expires_at: int) -> None:
+        self._session_id = session_id
+        self._expires_at = expires_at  # unix seconds
+
+    def encode(self, event: Event) -> str:
+        """One text frame."""
+        event_id = new_id("event")
+        if isinstance(event, AudioDelta):  # the one frequent event: a template is ten times cheaper than JSON
+            part = event.part
+            return (
+                f'{{"type":"response.output_audio.delta","event_id":"{event_id}",'
+                f'"response_id":"{part.response_id}","item_id":"{part.item_id}",'
+                f'"output_index":{part.output_index},"content_index":{part.content_index},'
+                f'"delta":"{pybase64.b64encode_as_string(event.pcm)}"}}'
+            )
+        kind, members = self._members(event)
+        return orjson.dumps({"type": kind, "event_id": event_id, **members}).decode()
+
+    def _members(self, event: Event) -> tuple[str, dict[str, Any]]:
+        match event:
+            case SessionCreated(config):
+                return "session.created", {
+                    "session": session_json(self._session_id, config, self._expires_at)
+                }
+            case SessionUpdated(config):
+                return "session.updated", {
+                    "session": session_json(self._session_id, config, self._expires_at)
+                }
+            case ErrorRaised(error, client_event_id):
+                return "error", {"error": error_json(error, client_event_id)}
+            # input audio
+            case SpeechStarted(item_id, audio_start_ms):
+                return "input_audio_buffer.speech_started", {
+                    "item_id": item_id,
+                    "audio_start_ms": audio_start_ms,
+                }
+            case SpeechStopped(item_id, audio_end_ms):
+                return "input_audio_buffer.speech_stopped", {"item_id": item_id, "audio_end_ms": audio_end_ms}
+            case BufferCommitted(item_id, previous_item_id):
+                return "input_audio_buffer.committed", {
+                    "item_id": item_id,
+                    "previous_item_id": previous_item_id,
+                }
+            case BufferCleared():
+                return "input_audio_buffer.cleared", {}
+            case TranscriptionDelta(item_id, delta):
+                return "conversation.item.input_audio_transcription.delta", {
+                    "item_id": item_id,
+                    "content_index": 0,
+                    "delta": delta,
+                }
+            case TranscriptionCompleted(item_id, transcript, seconds):
+                return "conversation.item.input_audio_transcription.completed", {
+                    "item_id": item_id,
+                    "content_index": 0,
+                    "transcript": transcript,
+                    "usage": {"type": "duration", "seconds": round(seconds, 3)},
+                }
+            case TranscriptionFailed(item_id, code, message):
+                error = {"type": "transcription_error", "code": code, "message": message}
+                return "conversation.item.input_audio_transcription.failed", {
+                    "item_id": item_id,
+                    "content_index": 0,
+                    "error": error,
+                }
+            # items
+            case ItemAdded(item, previous_item_id):
+                return "conversation.item.added", {
+                    "item": item_json(item),
+                    "previous_item_id": previous_item_id,
+                }
+            case ItemDone(item, previous_item_id):
+                return "conversation.item.done", {
+                    "item": item_json(item),
+                    "previous_item_id": previous_item_id,
+                }
+            case ItemRetrieved(item):
+                return "conversation.item.retrieved", {"item": item_json(item, retrieved=True)}
+            case ItemDeleted(item_id):
+                return "conversation.item.deleted", {"item_id": item_id}
+            case ItemTruncated(item_id, content_index, audio_end_ms):
+                return "conversation.item.truncated", {
+                    "item_id": item_id,
+                    "content_index": content_index,
+                    "audio_end_ms": audio_end_ms,
+                }
+            # responses
+            case ResponseCreated(response):
+                return "response.created", {"response": response_json(response)}
+            case ResponseDone(response):
+                return "response.done", {"response": response_json(response)}
+            case OutputItemAdded(response_id, output_index, item):
+                return "response.output_item.added", {
+                    "response_id": response_id,
+                    "output_index": output_index,
+                    "item": item_json(item),
+                }
+            case OutputItemDone(response_id, output_index, item):
+                return "response.output_item.done", {
+                    "response_id": response_id,
+                    "output_index": output_index,
+                    "item": item_json(item),
+                }
+            case PartAdded(part, part_kind):
+                return "response.content_part.added", _address(part) | {"part": _part_json(part_kind, "")}
+            case PartDone(part, part_kind, text):
+                return "response.content_part.done", _address(part) | {"part": _part_json(part_kind, text)}
+            case TextDelta(part, delta):
+                return "response.output_text.delta", _address(part) | {"delta": delta}
+            case TextDone(part, text):
+                return "response.output_text.done", _address(part) | {"text": text}
+            case TranscriptDelta(part, delta):
+                return "response.output_audio_transcript.delta", _address(part) | {"delta": delta}
+            case TranscriptDone(part, transcript):
+                return "response.output_audio_transcript.done", _address(part) | {"transcript": transcript}
+            case AudioDelta(part, pcm):
+                delta = pybase64.b64encode_as_string(pcm)
+                return "response.output_audio.delta", _address(part) | {"delta": delta}
+            case AudioDone(part):
+                return "response.output_audio.done", _address(part)
+            case CallArgumentsDelta(part, call_id, delta):
+                return "response.function_call_arguments.delta", _item_address(part) | {
+                    "call_id": call_id,
+                    "delta": delta,
+                }
+            case CallArgumentsDone(part, call_id, name, arguments):
+                return "response.function_call_arguments.done", _item_address(part) | {
+                    "call_id": call_id,
+                    "name": name,
+                    "arguments": arguments,
+                }
+            case _:
+                assert_never(event)
+
+
+def _item_address(part: Part) -> Json:
+    return {"response_id": part.response_id, "item_id": part.item_id, "output_index": part.output_index}
+
+
+def _address(part: Part) -> Json:
+    return _item_address(part) | {"content_index": part.content_index}
+
+
+def _part_json(kind: str, text: str) -> Json:
+    return {"type": "text", "text": text} if kind == "text" else {"type": "audio", "transcript": text}

@@ -1,0 +1,177 @@
+"""Conversation items as clients send them, and their translation to values of the pipeline."""
+
+import re
+from typing import Annotated, Any, Literal
+
+import pybase64
+from pydantic import Field
+
+from pipeline.errors import InvalidRequest
+from pipeline.items import (
+    ContentPart,
+    FunctionCall,
+    FunctionCallOutput,
+    InputAudio,
+    InputImage,
+    InputText,
+    Item,
+    ItemReference,
+    MessageItem,
+    OutputText,
+)
+from server.protocol.validation import WireModel
+
+__all__ = ["AnyItem", "InputEntry", "decode_audio", "item_value"]
+
+ItemId = Annotated[str, Field(min_length=1, max_length=32)]
+_CALL_ID = re.compile(r"[a-zA-Z0-9_-]+")
+_MAX_PARTS = 256
+
+# What each role may say. The short names are those of the beta dialect and of retrieved items.
+_PART_TYPES = {
+    "system": {"input_text", "text"},
+    "user": {"input_text", "text", "input_audio", "input_image"},
+    "assistant": {"output_text", "text", "output_audio", "audio"},
+}
+
+
+class WirePart(WireModel):
+    type: Literal["input_text", "input_audio", "input_image", "output_text", "output_audio", "text", "audio"]
+    text: str | None = None
+    audio: str | None = None
+    transcript: str | None = None
+    image_url: str | None = None
+    detail: Literal["auto", "low", "high"] | None = None
+
+
+class WireItem(WireModel):
+    id: ItemId | None = None
+    status: Literal["completed", "incomplete", "in_progress"] | None = None  # has no effect on the model
+
+
+class WireMessage(WireItem):
+    type: Literal["message"]
+    role: Literal["system", "user", "assistant"]
+    content: list[WirePart] = Field(max_length=_MAX_PARTS)
+
+
+class WireFunctionCall(WireItem):
+    type: Literal["function_call"]
+    name: str = Field(min_length=1, max_length=64)
+    arguments: str
+    call_id: str | None = Field(None, min_length=1, max_length=32)
+
+
+class WireFunctionCallOutput(WireItem):
+    type: Literal["function_call_output"]
+    call_id: str = Field(min_length=1, max_length=32)
+    output: str
+
+
+class WireReference(WireModel):
+    type: Literal["item_reference"]
+    id: ItemId
+
+
+AnyItem = Annotated[WireMessage | WireFunctionCall | WireFunctionCallOutput, Field(discriminator="type")]
+InputEntry = Annotated[
+    WireMessage | WireFunctionCall | WireFunctionCallOutput | WireReference, Field(discriminator="type")
+]
+
+
+def item_value(item: Any, path: str, max_audio_bytes: int) -> Item | ItemReference:
+    """The item as the pipeline knows it, its id empty when the client chose none.
+
+    `path` is its place in the client event, for `param` in errors.
+    """
+    match item:
+        case WireReference():
+            return ItemReference(item.id)
+        case WireFunctionCall():
+            if item.call_id is not None:
+                _check_call_id(item.call_id, path)
+            return FunctionCall(item.id or "", item.call_id or "", item.name, item.arguments)
+        case WireFunctionCallOutput():
+            _check_call_id(item.call_id, path)
+            return FunctionCallOutput(item.id or "", item.call_id, item.output)
+        case WireMessage():
+            content = tuple(
+                _part(part, item.role, f"{path}.content[{index}]", max_audio_bytes)
+                for index, part in enumerate(item.content)
+            )
+            return MessageItem(item.id or "", item.role, content)
+    raise AssertionError(item)
+
+
+def _check_call_id(call_id: str, path: str) -> None:
+    if not _CALL_ID.fullmatch(call_id):
+        raise InvalidRequest(
+            f"Invalid '{path}.call_id': only letters, digits, '_' and '-' are allowed.",
+            param=f"{path}.call_id",
+        )
+
+
+def _part(part: WirePart, role: str, path: str, max_audio_bytes: int) -> ContentPart:
+    if part.type not in _PART_TYPES[role]:
+        supported = ", ".join(f"'{name}'" for name in sorted(_PART_TYPES[role]))
+        raise InvalidRequest(
+            f"Invalid value: '{part.type}'. Supported values for role '{role}' are: {supported}.",
+            param=f"{path}.type",
+        )
+    match part.type:
+        case "input_audio":
+            if part.audio is None and part.transcript is None:
+                raise _missing(f"{path}.audio")
+            pcm = decode_audio(part.audio or "", f"{path}.audio", max_audio_bytes)
+            return InputAudio(part.transcript, pcm)
+        case "input_image":
+            return InputImage(_image(part.image_url, f"{path}.image_url"), part.detail or "auto")
+        case "output_audio" | "audio":
+            # History that a client replays: only the words matter to the model.
+            if part.transcript is None:
+                raise _missing(f"{path}.transcript")
+            return OutputText(part.transcript)
+        case _:
+            if part.text is None:
+                raise _missing(f"{path}.text")
+            return OutputText(part.text) if role == "assistant" else InputText(part.text)
+
+
+def _image(url: str | None, param: str) -> str:
+    if url is None:
+        raise _missing(param)
+    if not url.startswith(("data:image/png;base64,", "data:image/jpeg;base64,", "data:image/jpg;base64,")):
+        raise InvalidRequest(
+            f"Invalid '{param}': expected a base64 data URI of a PNG or JPEG image.", param=param
+        )
+    return url
+
+
+def decode_audio(text: Any, param: str, max_bytes: int) -> bytes:
+    """PCM16 from base64; raises `InvalidRequest` for anything else."""
+    if not isinstance(text, str):
+        raise InvalidRequest(
+            f"Invalid type for '{param}': expected a base64 string.", code="invalid_type", param=param
+        )
+    if len(text) // 4 * 3 > max_bytes + 3:
+        raise InvalidRequest(
+            f"Invalid '{param}': the audio is larger than {max_bytes} bytes. Send it in smaller pieces.",
+            code="string_above_max_length",
+            param=param,
+        )
+    try:
+        pcm = pybase64.b64decode(text, validate=True)
+    except ValueError:
+        raise InvalidRequest(f"Invalid '{param}': not valid base64.", param=param) from None
+    if len(pcm) % 2:
+        raise InvalidRequest(
+            f"Invalid '{param}': PCM16 audio has an even number of bytes, but this has {len(pcm)}.",
+            param=param,
+        )
+    return pcm
+
+
+def _missing(param: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"Missing required parameter: '{param}'.", code="missing_required_parameter", param=param
+    )

@@ -1,0 +1,192 @@
+"""The objects of the GA dialect as JSON data: session, item, response."""
+
+from typing import Any
+
+import pybase64
+
+from pipeline.config import AudioFormat, SessionConfig, TurnDetection
+from pipeline.events import ResponseState, StatusDetails, Usage
+from pipeline.items import (
+    ContentPart,
+    FunctionCall,
+    FunctionCallOutput,
+    InputAudio,
+    InputImage,
+    InputText,
+    Item,
+    MessageItem,
+    OutputAudio,
+    OutputText,
+)
+from providers.contracts import FunctionTool, NamedToolChoice
+
+__all__ = ["item_json", "response_json", "session_json", "usage_json"]
+
+Json = dict[str, Any]
+
+
+def session_json(session_id: str, config: SessionConfig, expires_at: int) -> Json:
+    """The complete session object; `expires_at` in unix seconds."""
+    heard, spoken = config.audio.input, config.audio.output
+    session: Json = {
+        "type": "realtime",
+        "object": "realtime.session",
+        "id": session_id,
+        "model": config.model,
+        "output_modalities": list(config.output_modalities),
+        "instructions": config.instructions,
+        "tools": [_tool_json(tool) for tool in config.tools],
+        "tool_choice": _choice_json(config),
+        "max_output_tokens": config.max_output_tokens or "inf",
+        "tracing": config.tracing,
+        "truncation": config.truncation,
+        "prompt": config.prompt,
+        "expires_at": expires_at,
+        "audio": {
+            "input": {
+                "format": _format_json(heard.format),
+                # Exactly these three: a strict client stops reading at a fourth.
+                "transcription": heard.transcription
+                and {
+                    "model": heard.transcription.model,
+                    "language": heard.transcription.language,
+                    "prompt": heard.transcription.prompt,
+                },
+                "noise_reduction": heard.noise_reduction
+                and _without_nulls(type=heard.noise_reduction.type, strength=heard.noise_reduction.strength),
+                "turn_detection": heard.turn_detection and _turn_detection_json(heard.turn_detection),
+            },
+            "output": {
+                "format": _format_json(spoken.format),
+                "voice": spoken.voice,
+                "speed": spoken.speed,
+                "model": spoken.model,
+            },
+        },
+        "include": None if config.include is None else list(config.include),
+    }
+    # Members that most sessions do not have are shown only once they are set.
+    return session | _without_nulls(
+        temperature=config.temperature,
+        parallel_tool_calls=config.parallel_tool_calls,
+        reasoning=config.reasoning,
+    )
+
+
+def _without_nulls(**members: Any) -> Json:
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def _format_json(format: AudioFormat) -> Json:
+    return {"type": format.type, "rate": format.rate}
+
+
+def _turn_detection_json(detection: TurnDetection) -> Json:
+    return {name: getattr(detection, name) for name in type(detection).__dataclass_fields__}
+
+
+def _tool_json(tool: FunctionTool) -> Json:
+    return {
+        "type": "function",
+        "name": tool.name,
+        **_without_nulls(description=tool.description, parameters=tool.parameters),
+    }
+
+
+def _choice_json(config: SessionConfig) -> Any:
+    choice = config.tool_choice
+    return {"type": "function", "name": choice.name} if isinstance(choice, NamedToolChoice) else choice
+
+
+def item_json(item: Item, *, retrieved: bool = False) -> Json:
+    """An item. Absent members are left out, since clients lose items over nulls in them.
+
+    `retrieved` adds what only `conversation.item.retrieved` shows: `object`, and the audio.
+    """
+    head: Json = {"id": item.id}
+    if retrieved:
+        head["object"] = "realtime.item"
+    match item:
+        case MessageItem():
+            return head | {
+                "type": "message",
+                "status": item.status,
+                "role": item.role,
+                "content": [_content_json(part) for part in item.content],
+            }
+        case FunctionCall():
+            return head | {
+                "type": "function_call",
+                "status": item.status,
+                "call_id": item.call_id,
+                "name": item.name,
+                "arguments": item.arguments,
+            }
+        case FunctionCallOutput():
+            return head | {
+                "type": "function_call_output",
+                "status": item.status,
+                "call_id": item.call_id,
+                "output": item.output,
+            }
+
+
+def _content_json(part: ContentPart) -> Json:
+    match part:
+        case InputText(text):
+            return {"type": "input_text", "text": text}
+        case InputAudio(transcript, pcm):
+            return {"type": "input_audio", "transcript": transcript, **_audio_json(pcm)}
+        case InputImage(url, detail):
+            return {"type": "input_image", "image_url": url, "detail": detail}
+        case OutputText(text):
+            return {"type": "output_text", "text": text}
+        case OutputAudio(transcript, pcm):
+            return {"type": "output_audio", "transcript": transcript, **_audio_json(pcm)}
+
+
+def _audio_json(pcm: bytes) -> Json:
+    return {"audio": pybase64.b64encode_as_string(pcm)} if pcm else {}
+
+
+def response_json(response: ResponseState) -> Json:
+    """The response object of `response.created` and `response.done`."""
+    return {
+        "object": "realtime.response",
+        "id": response.id,
+        "status": response.status,
+        "status_details": response.details and _details_json(response.status, response.details),
+        "output": [item_json(item) for item in response.output],
+        "conversation_id": response.conversation_id,
+        "output_modalities": list(response.output_modalities),
+        "max_output_tokens": response.max_output_tokens or "inf",
+        "audio": {"output": {"format": _format_json(response.format), "voice": response.voice}},
+        "usage": response.usage and usage_json(response.usage),
+        "metadata": None if response.metadata is None else dict(response.metadata),
+    }
+
+
+def _details_json(status: str, details: StatusDetails) -> Json:
+    if details.code is not None:
+        # The type tells a client's retry logic whose fault it was, as HTTP errors of the API do.
+        kind = "rate_limit_error" if details.code == "rate_limit_exceeded" else "server_error"
+        return {"type": status, "error": {"type": kind, "code": details.code, "message": details.message}}
+    return {"type": status, "reason": details.reason}
+
+
+def usage_json(usage: Usage) -> Json:
+    """Token counts. The model reads and writes text only, so audio and image tokens are 0."""
+    cached = usage.cached_tokens
+    return {
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "input_token_details": {
+            "text_tokens": usage.input_tokens,
+            "audio_tokens": 0,
+            "image_tokens": 0,
+            "cached_tokens": cached,
+            "cached_tokens_details": {"text_tokens": cached, "audio_tokens": 0, "image_tokens": 0},
+        },
+        "output_token_details": {"text_tokens": usage.output_tokens, "audio_tokens": 0},
+    }

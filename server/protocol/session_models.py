@@ -1,0 +1,230 @@
+"""The session object as clients send it, whole or in parts, and its translation to a patch."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from pipeline.config import AudioFormat, Patch
+from pipeline.errors import InvalidRequest
+from providers.contracts import FunctionTool, NamedToolChoice, ToolChoice
+from server.protocol.validation import WireModel
+
+__all__ = ["ResponseConfig", "SessionUpdate", "session_patch"]
+
+PCM_RATES = (8_000, 16_000, 24_000, 32_000, 44_100, 48_000)
+_LEGACY_FORMATS = {"pcm16": {"type": "audio/pcm", "rate": 24_000}}
+_MAX_TOOLS = 128  # as upstream providers have it
+
+
+def _format_from_name(value: Any) -> Any:
+    """Older clients name a format by a string."""
+    if isinstance(value, str):
+        if value not in _LEGACY_FORMATS:
+            raise _bad_value(
+                value, [*_LEGACY_FORMATS, "an object such as {'type': 'audio/pcm', 'rate': 24000}"]
+            )
+        return _LEGACY_FORMATS[value]
+    return value
+
+
+def _bad_value(value: Any, supported: list[Any]) -> PydanticCustomError:
+    # The code rides in the error's type; braces would be read as a template, so the text is an argument.
+    return PydanticCustomError(
+        "literal_error",
+        "unsupported",
+        {"expected": ", ".join(str(entry) for entry in supported), "input": value},
+    )
+
+
+class Format(WireModel):
+    type: Literal["audio/pcm"] = "audio/pcm"
+    rate: int | None = None
+
+    @field_validator("rate")
+    @classmethod
+    def _known_rate(cls, rate: int | None) -> int | None:
+        if rate is not None and rate not in PCM_RATES:
+            raise _bad_value(rate, list(PCM_RATES))
+        return rate
+
+
+AnyFormat = Annotated[Format, BeforeValidator(_format_from_name)]
+
+
+class CustomVoice(WireModel):
+    id: str = Field(min_length=1, max_length=256)
+
+
+def _voice_from_object(value: Any) -> Any:
+    return value.get("id") if isinstance(value, dict) else value
+
+
+Voice = Annotated[str, BeforeValidator(_voice_from_object), Field(min_length=1, max_length=256)]
+
+
+class TranscriptionConfig(WireModel):
+    model: str | None = Field(None, max_length=256)
+    language: str | None = Field(None, max_length=64)
+    prompt: str | None = Field(None, max_length=16_384)
+
+
+class NoiseReductionConfig(WireModel):
+    type: Literal["near_field", "far_field"] | None = None
+    strength: float | None = Field(None, ge=0, le=1)
+
+
+class TurnDetectionConfig(WireModel):
+    """Members of both types; those of the other type are ignored."""
+
+    type: Literal["server_vad", "semantic_vad"] | None = None
+    threshold: float | None = Field(None, ge=0, le=1)
+    prefix_padding_ms: int | None = Field(None, ge=0, le=10_000)
+    silence_duration_ms: int | None = Field(None, ge=0, le=60_000)
+    idle_timeout_ms: int | None = None
+    create_response: bool | None = None
+    interrupt_response: bool | None = None
+    eagerness: Literal["low", "medium", "high", "auto"] | None = None
+
+    @field_validator("idle_timeout_ms")
+    @classmethod
+    def _in_range(cls, value: int | None) -> int | None:
+        if value in (None, 0):  # 0 is off as well
+            return None
+        assert value is not None
+        if value < 5000:
+            raise PydanticCustomError("greater_than_equal", "too small", {"ge": 5000})
+        if value > 30_000:
+            raise PydanticCustomError("less_than_equal", "too large", {"le": 30_000})
+        return value
+
+
+class AudioInput(WireModel):
+    format: AnyFormat | None = None
+    transcription: TranscriptionConfig | None = None
+    noise_reduction: NoiseReductionConfig | None = None
+    turn_detection: TurnDetectionConfig | None = None
+
+
+class AudioOutput(WireModel):
+    format: AnyFormat | None = None
+    voice: Voice | None = None
+    speed: float | None = Field(None, ge=0.25, le=1.5)
+    model: str | None = Field(None, max_length=256)
+
+
+class Audio(WireModel):
+    input: AudioInput | None = None
+    output: AudioOutput | None = None
+
+
+class Tool(WireModel):
+    type: Literal["function"] = "function"
+    name: str = Field(min_length=1, max_length=64)
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+
+
+class NamedChoice(WireModel):
+    type: Literal["function"]
+    name: str = Field(min_length=1, max_length=64)
+
+
+def _token_limit(value: Any) -> Any:
+    if value is None or value == "inf":
+        return value
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise PydanticCustomError("int_type", "not an integer")
+    if value < 1:
+        raise PydanticCustomError("greater_than_equal", "too small", {"ge": 1})
+    if value > 4096:
+        raise PydanticCustomError("less_than_equal", "too large", {"le": 4096})
+    return value
+
+
+def _tool_choice(value: Any) -> Any:
+    if isinstance(value, str) and value not in ("auto", "none", "required"):
+        raise _bad_value(value, ["'auto'", "'none'", "'required'", "{'type': 'function', 'name': ...}"])
+    return value
+
+
+class ResponseConfig(WireModel):
+    """The members that a session and a response have in common."""
+
+    output_modalities: Annotated[list[Literal["text", "audio"]], Field(min_length=1)] | None = None
+    instructions: str | None = None
+    tools: Annotated[list[Tool], Field(max_length=_MAX_TOOLS)] | None = None
+    tool_choice: Annotated[
+        Literal["auto", "none", "required"] | NamedChoice | None, BeforeValidator(_tool_choice)
+    ] = None
+    max_output_tokens: Annotated[Any, BeforeValidator(_token_limit)] = None
+    temperature: float | None = Field(None, ge=0, le=2)
+    parallel_tool_calls: bool | None = None
+    prompt: dict[str, Any] | None = None
+    reasoning: dict[str, Any] | None = None
+
+
+class SessionUpdate(ResponseConfig):
+    type: Literal["realtime"] | None = None
+    model: str | None = Field(None, min_length=1, max_length=256)
+    modelId: str | None = Field(None, min_length=1, max_length=256)  # noqa: N815 - an older spelling on the wire
+    audio: Audio | None = None
+    tracing: Literal["auto"] | dict[str, Any] | None = None
+    truncation: Literal["auto", "disabled"] | dict[str, Any] | None = None
+    include: list[Literal["item.input_audio_transcription.logprobs"]] | None = None
+
+
+# A null means "off" for these; for any other member it is the same as leaving it out.
+_NULLABLE = frozenset(
+    {
+        "transcription",
+        "noise_reduction",
+        "turn_detection",
+        "idle_timeout_ms",
+        "language",
+        "prompt",
+        "tracing",
+        "include",
+        "temperature",
+        "parallel_tool_calls",
+        "reasoning",
+        "strength",
+    }
+)
+
+
+def session_patch(model: WireModel) -> Patch:
+    """What an update changes, by the names of `pipeline.config`; absent members stay absent."""
+    patch: dict[str, Any] = {}
+    for name in model.model_fields_set & set(type(model).model_fields):
+        value = getattr(model, name)
+        if value is None and name not in _NULLABLE:
+            continue
+        match name:
+            case "type" if isinstance(model, SessionUpdate):
+                continue
+            case "modelId":
+                patch.setdefault("model", value)
+            case "format":
+                patch[name] = AudioFormat(rate=value.rate or AudioFormat().rate)
+            case "output_modalities":
+                patch[name] = tuple(dict.fromkeys(value))
+            case "include":
+                patch[name] = None if value is None else tuple(value)
+            case "max_output_tokens":
+                patch[name] = None if value == "inf" else value
+            case "tools":
+                patch[name] = tuple(FunctionTool(t.name, t.description, t.parameters) for t in value)
+            case "tool_choice":
+                patch[name] = _choice(value)
+            case _:
+                patch[name] = session_patch(value) if isinstance(value, WireModel) else value
+    return patch
+
+
+def _choice(value: Any) -> ToolChoice:
+    if isinstance(value, NamedChoice):
+        return NamedToolChoice(value.name)
+    if value in ("auto", "none", "required"):
+        return value  # type: ignore[no-any-return]
+    raise InvalidRequest("Invalid tool_choice.", param="tool_choice")
