@@ -120,11 +120,11 @@ class Encoder:
                     "usage": {"type": "duration", "seconds": round(seconds, 3)},
                 }
             case TranscriptionFailed(item_id, code, message):
-                error = {"type": "transcription_error", "code": code, "message": message}
+                failure = {"type": "transcription_error", "code": code, "message": message}
                 return "conversation.item.input_audio_transcription.failed", {
                     "item_id": item_id,
                     "content_index": 0,
-                    "error": error,
+                    "error": failure,
                 }
             # items
             case ItemAdded(item, previous_item_id):
