@@ -59,8 +59,11 @@ class SessionUpdated:
 
 @dataclass(frozen=True, slots=True)
 class ErrorRaised:
+    """Something could not be done; the session goes on."""
+
     error: InvalidRequest
     client_event_id: str | None
+    kind: Literal["invalid_request_error", "server_error"] = "invalid_request_error"
 
 
 # --- Input audio -------------------------------------------------------------------------------------

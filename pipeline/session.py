@@ -41,7 +41,7 @@ from pipeline.effects import (
     TranscribeClip,
 )
 from pipeline.errors import InvalidRequest
-from pipeline.events import AudioDelta, Event, ItemRetrieved
+from pipeline.events import AudioDelta, ErrorRaised, Event, ItemRetrieved
 from pipeline.generation import Generation
 from pipeline.items import ContentPart, InputAudio, MessageItem, OutputAudio
 from pipeline.transcription import Transcription
@@ -127,10 +127,23 @@ class Session:
         self._working = True
         try:
             while self._inbox:
-                for effect in self._engine.handle(self._inbox.popleft(), monotonic()):
-                    self._perform(effect)
+                self._handle(self._inbox.popleft())
         finally:
             self._working = False
+
+    def _handle(self, command: Command) -> None:
+        try:
+            for effect in self._engine.handle(command, monotonic()):
+                self._perform(effect)
+        except Exception:
+            # Our own fault. The caller may be the detector that serves every session, so it must not learn of
+            # it; the client does, and its session goes on as well as it can.
+            log.exception("session %s: %s could not be handled", self.id, type(command).__name__)
+            error = InvalidRequest(
+                "The server had an unexpected error while it handled this event.", code=None
+            )
+            event_id = getattr(command, "event_id", None)
+            self._emit(ErrorRaised(error, event_id, "server_error"))
 
     async def append_audio(self, pcm: bytes, event_id: str | None = None) -> None:
         """Take PCM16 mono at the session's input rate. Waits while the detector is far behind.

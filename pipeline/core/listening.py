@@ -135,6 +135,7 @@ class Listener:
                 f"but the buffer only has {present:.2f}ms of audio.",
                 code="input_audio_buffer_commit_empty",
             )
+        self._check_pending(1)
         utterance = self._utterance or self._open(start, announced=False)
         self._detector.reset()
         self._commit(utterance, self._end)
@@ -162,6 +163,14 @@ class Listener:
             self._state.emit(SpeechStarted(utterance.item_id, start // TICKS_PER_MS))
         self._state.do(StartUtterance(utterance.item_id, start, *self._stt_choice()))
         return utterance
+
+    def _check_pending(self, more: int) -> None:
+        """Raise `InvalidRequest` where a client has so many transcripts made that others would wait for them."""
+        if more and len(self._pending) + len(self._clips) + more > self._state.limits.max_pending_transcripts:
+            raise InvalidRequest(
+                "Too much audio of this session is waiting for its transcript. Wait for some of it to be done.",
+                code="too_many_pending_transcripts",
+            )
 
     def _stt_choice(self) -> tuple[str, str | None, str | None]:
         """Model, language and prompt for the next transcription."""
@@ -202,8 +211,9 @@ class Listener:
     def clip_arrived(self, item: MessageItem) -> MessageItem:
         """Have the recordings inside an item transcribed, and return the item without their audio.
 
-        A transcript that came with a recording is taken for its text.
+        A transcript that came with a recording is taken for its text. Raises `InvalidRequest` for too many.
         """
+        self._check_pending(sum(isinstance(part, InputAudio) for part in item.content))
         content: list[ContentPart] = []
         for index, part in enumerate(item.content):
             if isinstance(part, InputAudio):

@@ -20,6 +20,7 @@ class EngineLimits:
 
     max_items: int = 1000  # in the conversation
     max_buffer_seconds: int = 600  # of input audio in one turn
+    max_pending_transcripts: int = 64  # of committed audio; more wait nowhere, they are refused
     max_parallel_responses: int = 8  # running at once, out-of-band ones included
     max_reply_chars: int = 200_000  # of one response; a model that never stops is stopped here
     max_output_items: int = 128  # of one response

@@ -89,8 +89,8 @@ class Encoder:
                 return "session.updated", {
                     "session": session_json(self._session_id, config, self._expires_at)
                 }
-            case ErrorRaised(error, client_event_id):
-                return "error", {"error": error_json(error, client_event_id)}
+            case ErrorRaised(error, client_event_id, error_kind):
+                return "error", {"error": error_json(error, client_event_id, error_kind)}
             # input audio
             case SpeechStarted(item_id, audio_start_ms):
                 return "input_audio_buffer.speech_started", {
