@@ -1,0 +1,118 @@
+"""The local provider: what it lists, when it loads, what it says when weights are missing, how it ends."""
+
+import asyncio
+import importlib.util
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from providers.contracts import TtsOptions
+from providers.errors import ProviderError, UnknownModelError
+from providers.local import LocalProvider
+from providers.provider import ProviderSettings
+from providers.weights import wheel_file
+
+
+@pytest.fixture
+def local() -> LocalProvider:
+    return LocalProvider(ProviderSettings("local"))
+
+
+def test_it_lists_its_models(local: LocalProvider) -> None:
+    assert {(model.id, model.kind) for model in local.models()} == {
+        ("silero-vad", "vad"),
+        ("moonshine-tiny-en", "stt"),
+        ("espeak", "tts"),
+    }
+
+
+async def test_every_listed_model_can_be_had_and_is_the_same_for_everybody(local: LocalProvider) -> None:
+    asked = [local.vad, local.stt, local.tts]
+    names = ["silero-vad", "moonshine-tiny-en", "espeak"]
+
+    for engine, name in zip(asked, names, strict=True):
+        many = await asyncio.gather(*(asyncio.to_thread(engine, name) for _ in range(4)))
+        assert all(one is many[0] for one in many)
+    await local.aclose()
+
+
+def test_an_unknown_model_is_named_together_with_the_known_ones(local: LocalProvider) -> None:
+    with pytest.raises(UnknownModelError, match=r"'whisper'.*moonshine-tiny-en"):
+        local.stt("whisper")
+    with pytest.raises(UnknownModelError, match="no language models"):
+        local.llm("espeak")
+    with pytest.raises(UnknownModelError):
+        local.vad("espeak")
+
+
+async def test_closing_ends_its_threads(local: LocalProvider) -> None:
+    before = set(threading.enumerate())
+    tts = local.tts("espeak")
+
+    async def text() -> AsyncIterator[str]:
+        yield "Hello."
+
+    async for _ in tts.speak(text(), TtsOptions("en-us")):
+        pass
+    assert any(thread.name.startswith("espeak") for thread in set(threading.enumerate()) - before)
+    await local.aclose()
+
+    assert not any(thread.name.startswith("espeak") for thread in set(threading.enumerate()) - before)
+
+
+@pytest.mark.parametrize(
+    ("package", "model"), [("silero_vad", "vad"), ("moonshine_voice", "stt"), ("espeakng_loader", "tts")]
+)
+def test_missing_weights_are_reported_with_the_way_out(
+    local: LocalProvider, monkeypatch: pytest.MonkeyPatch, package: str, model: str
+) -> None:
+    monkeypatch.setattr("providers.tts.espeak_library._opened", None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    name = {"vad": "silero-vad", "stt": "moonshine-tiny-en", "tts": "espeak"}[model]
+
+    with pytest.raises(ProviderError, match=f"'{package.replace('_', '-')}' is not installed.*uv sync"):
+        getattr(local, model)(name)
+
+
+def test_a_file_that_a_wheel_lacks_is_named() -> None:
+    with pytest.raises(ProviderError, match=r"'silero-vad' does not contain data/none\.onnx"):
+        wheel_file("silero_vad", "data/none.onnx")
+
+
+@pytest.fixture
+def broken_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    (tmp_path / "silero_vad" / "data").mkdir(parents=True)
+    (tmp_path / "silero_vad" / "data" / "silero_vad.onnx").write_bytes(b"half a download")
+    (tmp_path / "silero_vad" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    importlib.invalidate_caches()
+
+
+@pytest.mark.usefixtures("broken_wheel")
+def test_a_broken_file_is_a_provider_error(local: LocalProvider) -> None:
+    with pytest.raises(ProviderError, match=r"silero_vad\.onnx cannot be loaded"):
+        local.vad("silero-vad")
+
+
+def test_loading_everything_prints_nothing_and_imports_no_carrier_of_weights() -> None:
+    program = (
+        "import sys\n"
+        "from providers.local import LocalProvider\n"
+        "from providers.provider import ProviderSettings\n"
+        "local = LocalProvider(ProviderSettings('local'))\n"
+        "assert 'onnxruntime' not in sys.modules\n"
+        "local.vad('silero-vad'), local.stt('moonshine-tiny-en'), local.tts('espeak')\n"
+        "unwanted = {'silero_vad', 'moonshine_voice', 'espeakng_loader', 'torch'} & set(sys.modules)\n"
+        "assert not unwanted, unwanted\n"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
