@@ -59,7 +59,7 @@ from pipeline.events import (
     SessionUpdated,
 )
 from pipeline.ids import NewId, new_id
-from pipeline.items import FunctionCall, Item, MessageItem, OutputAudio
+from pipeline.items import FunctionCall, Item, ItemReference, MessageItem, OutputAudio
 
 __all__ = ["Engine"]
 
@@ -219,6 +219,7 @@ class Engine:
     def _create_item(self, command: CreateItem) -> None:
         state, item = self._state, self._named(command.item)
         state.conversation.check_insert(item, command.previous_item_id)
+        self._listener.check_clips([item])
         if isinstance(item, MessageItem):
             item = self._listener.clip_arrived(item)
         previous = state.conversation.insert(item, command.previous_item_id)
@@ -277,13 +278,16 @@ class Engine:
         if params.input is None:
             context = list(self._state.conversation)
         else:
-            entries = tuple(e if not isinstance(e, Item) else self._named(e) for e in params.input)
-            context = responder.resolve_input(entries)
-            known = {item.id for item in self._state.conversation}
-            context = [
-                self._listener.clip_arrived(item)
-                if isinstance(item, MessageItem) and item.id not in known
-                else item
-                for item in context
-            ]
+            entries = [e if isinstance(e, ItemReference) else self._named(e) for e in params.input]
+            self._listener.check_clips(entries)
+            responder.check_references(entries)
+            context = [self._context_item(entry) for entry in entries]
         responder.begin(response, context)
+
+    def _context_item(self, entry: Item | ItemReference) -> Item:
+        """An item of a response's own context: one of the conversation, or one that exists only there."""
+        if isinstance(entry, ItemReference):
+            item = self._state.conversation.get(entry.id)
+            assert item is not None
+            return item
+        return self._listener.clip_arrived(entry) if isinstance(entry, MessageItem) else entry

@@ -11,6 +11,7 @@ The audio itself is elsewhere; here it is only positions, in ticks of 1/16000 s 
 With turn detection the utterance opens when speech begins; without, at the first audio after a commit.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from pipeline.commands import AudioAppended, FrameScored, TranscriptGrew, TranscriptionBroke, TranscriptReady
@@ -36,7 +37,7 @@ from pipeline.events import (
     TranscriptionDelta,
     TranscriptionFailed,
 )
-from pipeline.items import ContentPart, InputAudio, MessageItem
+from pipeline.items import ContentPart, InputAudio, Item, ItemReference, MessageItem
 
 __all__ = ["Listener"]
 
@@ -165,10 +166,10 @@ class Listener:
         return utterance
 
     def _check_pending(self, more: int) -> None:
-        """Raise `InvalidRequest` where a client has so many transcripts made that others would wait for them."""
+        """A client that has more and more transcripts made would have the others wait for theirs."""
         if more and len(self._pending) + len(self._clips) + more > self._state.limits.max_pending_transcripts:
             raise InvalidRequest(
-                "Too much audio of this session is waiting for its transcript. Wait for some of it to be done.",
+                "Too much audio of this session waits for its transcript. Send more once some of it is done.",
                 code="too_many_pending_transcripts",
             )
 
@@ -208,12 +209,16 @@ class Listener:
 
     # --- transcripts ---------------------------------------------------------------------------------
 
+    def check_clips(self, items: Iterable[Item | ItemReference]) -> None:
+        """Raise `InvalidRequest` where the recordings inside these items are too many to transcribe."""
+        messages = [item for item in items if isinstance(item, MessageItem)]
+        self._check_pending(sum(isinstance(part, InputAudio) for item in messages for part in item.content))
+
     def clip_arrived(self, item: MessageItem) -> MessageItem:
         """Have the recordings inside an item transcribed, and return the item without their audio.
 
-        A transcript that came with a recording is taken for its text. Raises `InvalidRequest` for too many.
+        A transcript that came with a recording is taken for its text.
         """
-        self._check_pending(sum(isinstance(part, InputAudio) for part in item.content))
         content: list[ContentPart] = []
         for index, part in enumerate(item.content):
             if isinstance(part, InputAudio):

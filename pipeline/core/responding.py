@@ -6,7 +6,7 @@ Facts about a response that is over are dropped here, in `_running`, and nowhere
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.commands import (
@@ -97,21 +97,14 @@ class Responder:
             asked_at=now,
         )
 
-    def resolve_input(self, entries: tuple[Item | ItemReference, ...]) -> list[Item]:
-        """The items of a response's own context; raises `InvalidRequest` for a dangling reference."""
-        items = []
+    def check_references(self, entries: Sequence[Item | ItemReference]) -> None:
+        """Raise `InvalidRequest` where the input of a response names an item that does not exist."""
         for index, entry in enumerate(entries):
-            if isinstance(entry, ItemReference):
-                item = self._state.conversation.get(entry.id)
-                if item is None:
-                    raise InvalidRequest(
-                        f"Item with id '{entry.id}' not found in the conversation.",
-                        param=f"response.input[{index}].id",
-                    )
-            else:
-                item = entry
-            items.append(item)
-        return items
+            if isinstance(entry, ItemReference) and entry.id not in self._state.conversation:
+                raise InvalidRequest(
+                    f"Item with id '{entry.id}' not found in the conversation.",
+                    param=f"response.input[{index}].id",
+                )
 
     def begin(self, response: Response, context: list[Item], *, automatic: str | None = None) -> None:
         """Announce the response; generate as soon as every transcript in its context is known."""
