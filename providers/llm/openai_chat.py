@@ -1,0 +1,294 @@
+"""Chat completions of OpenAI and of the many servers that imitate them, streamed.
+
+Reasoning is never passed on: neither `reasoning`/`reasoning_content` nor `<think>` blocks in the text.
+"""
+
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import aclosing
+from typing import Any, Literal
+
+import orjson
+
+from providers.contracts import (
+    AssistantMessage,
+    FunctionTool,
+    ImagePart,
+    LlmEvent,
+    LlmFinished,
+    LlmRequest,
+    LlmUsage,
+    Message,
+    NamedToolChoice,
+    SystemMessage,
+    TextDelta,
+    ToolMessage,
+    UserMessage,
+)
+from providers.errors import BadAnswerError, ConnectionFailedError, OverloadedError, ProviderError
+from providers.http import Answer, HttpClient
+from providers.llm.think_filter import ThinkFilter
+from providers.llm.tool_fragments import ToolFragments
+from providers.openai_quirks import Quirks
+from providers.problems import problem_from_object
+
+__all__ = ["OpenAIChatLlm", "chat_body"]
+
+MAX_ATTEMPTS = 5  # one, and one for each parameter that a server may refuse
+TAIL_GAP_S = 2.0  # how long usage and [DONE] may take once the answer itself is complete
+
+_OPTIONAL = frozenset({"stream_options", "temperature", "parallel_tool_calls"})
+_OTHER_NAME = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
+
+FinishReason = Literal["stop", "tool_calls", "length", "content_filter"]
+_FINISH: Mapping[str, FinishReason] = {
+    "length": "length",
+    "max_tokens": "length",
+    "model_length": "length",
+    "content_filter": "content_filter",
+    "safety": "content_filter",
+}
+
+
+class OpenAIChatLlm:
+    """One model behind `POST {base}/chat/completions`."""
+
+    def __init__(
+        self,
+        http: HttpClient,
+        model: str,
+        *,
+        max_tokens_field: str = "max_tokens",
+        system_role: str = "system",
+        extra_body: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._http = http
+        self._model = model
+        self._max_tokens_field = max_tokens_field
+        self._system_role = system_role
+        self._extra_body = dict(extra_body or {})
+        self._quirks = Quirks(_OPTIONAL, _OTHER_NAME)
+
+    async def generate(self, request: LlmRequest) -> AsyncGenerator[LlmEvent, None]:
+        """Raises every kind of `ProviderError`. Closing the stream closes its connection."""
+        whole = chat_body(request, self._model, self._max_tokens_field, self._system_role)
+        whole |= self._extra_body
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            body = self._quirks.apply(whole)
+            async with self._http.post_json("/chat/completions", body) as answer:
+                if answer.status != 200:
+                    problem = await answer.problem()
+                    if attempt < MAX_ATTEMPTS and self._quirks.learn(body, problem):
+                        continue
+                    raise problem.to_error(self._http.provider)
+                stream = _ChatStream(self._http)
+                async with aclosing(_read(answer, stream)) as events:
+                    async for event in events:
+                        yield event
+                return
+
+
+async def _read(answer: Answer, stream: "_ChatStream") -> AsyncGenerator[LlmEvent, None]:
+    if answer.content_type == "text/html":
+        raise answer.bad("answered with a web page; is its base_url right?")
+    if answer.content_type == "application/json":  # a server that does not stream
+        for event in stream.whole(await answer.json()):
+            yield event
+        for event in stream.finish():
+            yield event
+        return
+    try:
+        async with aclosing(answer.sse()) as frames:
+            async for frame in frames:
+                if frame.data.strip() == "[DONE]":
+                    stream.done = True
+                    break
+                for event in stream.feed(_decoded(answer, frame.data)):
+                    yield event
+                if stream.reason is not None:
+                    answer.gap = min(answer.gap, TAIL_GAP_S)
+    except ProviderError as error:
+        # The answer was complete; what is missing are its usage and the terminator.
+        if stream.reason is None or isinstance(error, BadAnswerError):
+            raise
+    for event in stream.finish():
+        yield event
+    if stream.done:
+        await answer.drain()
+
+
+def _decoded(answer: Answer, data: str) -> Any:
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        raise answer.bad("sent a chunk that is not JSON") from None
+
+
+class _ChatStream:
+    """Turns decoded chunks into events."""
+
+    def __init__(self, http: HttpClient) -> None:
+        self._http = http
+        self._think = ThinkFilter()
+        self._tools = ToolFragments()
+        self._usage: LlmUsage | None = None
+        self._any = False
+        self.reason: str | None = None
+        self.done = False
+
+    def feed(self, chunk: Any) -> Iterator[LlmEvent]:
+        """Events of one chunk; raises the error that it reports."""
+        if isinstance(chunk, list) and chunk:  # Google wraps errors in a list
+            chunk = chunk[0]
+        if not isinstance(chunk, Mapping):
+            raise self._bad("sent a chunk that is not an object")
+        if chunk.get("error"):
+            raise self._problem(chunk)
+        self._read_usage(chunk)
+        choices = chunk.get("choices")
+        for choice in choices if isinstance(choices, list) else ():
+            if not isinstance(choice, Mapping) or choice.get("index", 0) not in (0, None):
+                continue
+            if choice.get("error"):
+                raise self._problem(choice)
+            self._any = True
+            delta = choice.get("delta") or choice.get("message")
+            if isinstance(delta, Mapping):
+                yield from self._delta(delta)
+            if isinstance(reason := choice.get("finish_reason"), str) and reason:
+                self.reason = reason
+
+    def whole(self, completion: Any) -> Iterator[LlmEvent]:
+        """Events of an answer that came in one piece."""
+        yield from self.feed(completion)
+        self.done = True
+
+    def finish(self) -> Iterator[LlmEvent]:
+        """The end of the stream; raises where it came too early."""
+        if not self._any and self.done:
+            raise self._bad("sent an empty answer")
+        if self.reason is None and not self.done:
+            name = self._http.provider
+            raise ConnectionFailedError(f"{name} broke off its answer", provider=name)
+        if self.reason == "error":
+            raise OverloadedError(f"{self._http.provider} failed mid-answer", provider=self._http.provider)
+        if rest := self._think.flush():
+            yield TextDelta(rest)
+        try:
+            yield from self._tools.finish()
+        except ValueError as error:
+            raise self._bad(f"sent {error}") from None
+        # Some servers say "stop" although they called a tool, and the reverse.
+        reason = _FINISH.get((self.reason or "").lower()) or ("tool_calls" if self._tools.any else "stop")
+        yield LlmFinished(reason, self._usage)
+
+    def _delta(self, delta: Mapping[str, Any]) -> Iterator[LlmEvent]:
+        for text in (_plain(delta.get("content")), _plain(delta.get("refusal"))):
+            if text and (spoken := self._think.feed(text)):
+                yield TextDelta(spoken)
+        calls = delta.get("tool_calls")
+        for fragment in calls if isinstance(calls, list) else ():
+            if isinstance(fragment, Mapping):
+                yield from self._tools.feed(fragment)
+        if isinstance(legacy := delta.get("function_call"), Mapping):
+            yield from self._tools.feed({"index": 0, "function": legacy})
+
+    def _read_usage(self, chunk: Mapping[str, Any]) -> None:
+        usage = chunk.get("usage")
+        if not usage and isinstance(groq := chunk.get("x_groq"), Mapping):
+            usage = groq.get("usage")
+        if isinstance(usage, Mapping):
+            details = usage.get("prompt_tokens_details")
+            cached = details.get("cached_tokens") if isinstance(details, Mapping) else 0
+            self._usage = LlmUsage(
+                _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")), _count(cached)
+            )
+
+    def _problem(self, value: Any) -> ProviderError:
+        return problem_from_object(value, self._http.redactor).to_error(self._http.provider)
+
+    def _bad(self, what: str) -> BadAnswerError:
+        return BadAnswerError(f"{self._http.provider} {what}", provider=self._http.provider)
+
+
+def _plain(content: Any) -> str:
+    """The text of a content string, or of the text parts of a content list (Mistral)."""
+    if isinstance(content, list):
+        parts = [part for part in content if isinstance(part, Mapping) and part.get("type") == "text"]
+        return "".join(part["text"] for part in parts if isinstance(part.get("text"), str))
+    return content if isinstance(content, str) else ""
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) and value > 0 else 0
+
+
+# --- The request -------------------------------------------------------------------------------------
+
+
+def chat_body(
+    request: LlmRequest, model: str, max_tokens_field: str = "max_tokens", system_role: str = "system"
+) -> dict[str, Any]:
+    """The JSON body of one request."""
+    messages = [wire for message in request.messages for wire in _message(message, system_role)]
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": messages,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    if request.temperature is not None:
+        body["temperature"] = request.temperature
+    if request.max_output_tokens is not None:
+        body[max_tokens_field] = request.max_output_tokens
+    if request.tools:
+        body["tools"] = [_tool(tool) for tool in request.tools]
+        choice = request.tool_choice
+        if isinstance(choice, NamedToolChoice):
+            body["tool_choice"] = {"type": "function", "function": {"name": choice.name}}
+        elif choice != "auto":  # the default; some servers refuse to hear it
+            body["tool_choice"] = choice
+        if request.parallel_tool_calls is not None:
+            body["parallel_tool_calls"] = request.parallel_tool_calls
+    return body
+
+
+def _message(message: Message, system_role: str) -> Iterator[dict[str, Any]]:
+    """The message on the wire, or nothing for one that says nothing."""
+    match message:
+        case SystemMessage():
+            if message.text:
+                yield {"role": system_role, "content": message.text}
+        case UserMessage():
+            if any(isinstance(part, ImagePart) for part in message.parts):
+                yield {"role": "user", "content": [_part(part) for part in message.parts]}
+            else:  # servers without vision often take strings only
+                yield {"role": "user", "content": message.text}
+        case AssistantMessage():
+            wire: dict[str, Any] = {"role": "assistant", "content": message.text or None}
+            if message.tool_calls:
+                wire["tool_calls"] = [
+                    {
+                        "id": call.id,
+                        "type": "function",
+                        "function": {"name": call.name, "arguments": call.arguments or "{}"},
+                    }
+                    for call in message.tool_calls
+                ]
+            if message.text or message.tool_calls:
+                yield wire
+        case ToolMessage():
+            yield {"role": "tool", "tool_call_id": message.call_id, "content": message.output}
+
+
+def _part(part: Any) -> dict[str, Any]:
+    if isinstance(part, ImagePart):
+        return {"type": "image_url", "image_url": {"url": part.url, "detail": part.detail}}
+    return {"type": "text", "text": part.text}
+
+
+def _tool(tool: FunctionTool) -> dict[str, Any]:
+    function: dict[str, Any] = {"name": tool.name}
+    if tool.description:
+        function["description"] = tool.description
+    function["parameters"] = dict(tool.parameters or {"type": "object", "properties": {}})
+    return {"type": "function", "function": function}
