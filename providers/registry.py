@@ -13,7 +13,7 @@ from providers.errors import UnknownModelError
 from providers.names import DEFAULT_PATTERNS, VOICES, WELL_KNOWN_NAMES, EngineKind
 from providers.provider import Provider, ProviderSettings
 
-__all__ = ["WELL_KNOWN", "Defaults", "ProviderSetupError", "Registry", "WellKnown", "load_provider"]
+__all__ = ["WELL_KNOWN", "Defaults", "ProviderSetupError", "Registry", "WellKnown", "make_provider"]
 
 GROUP = "openparley.providers"
 TITLES = {"llm": "language model", "stt": "transcription model", "tts": "speech model"}
@@ -60,7 +60,7 @@ class Defaults:
     voice: str
 
 
-def load_provider(kind: str, settings: ProviderSettings) -> Provider:
+def make_provider(kind: str, settings: ProviderSettings) -> Provider:
     """Make the provider of one settings table. Raises `ProviderSetupError`.
 
     Kinds are entry points of the group "openparley.providers", so installing a package can add one.

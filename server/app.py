@@ -12,7 +12,7 @@ from server.errors import install_error_handlers
 from server.hub import Hub
 from server.routes import realtime, status
 from server.settings import Settings
-from server.startup import Prepared, prepare
+from server.startup import Prepared, log_choices, prepare
 from server.version import VERSION
 
 __all__ = ["create_app"]
@@ -27,7 +27,10 @@ def create_app(settings: Settings, prepared: Prepared | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        ready = prepared if prepared is not None else await prepare(settings, os.environ)
+        ready = prepared
+        if ready is None:
+            ready = await prepare(settings, os.environ)
+            log_choices(ready)
         app.state.registry = ready.registry
         try:
             async with SpeechDetector(ready.registry.vad()) as detector:

@@ -14,21 +14,27 @@ from typing import Literal
 
 from providers.errors import ProviderError, UnknownModelError
 from providers.provider import Provider, ProviderSettings
-from providers.registry import WELL_KNOWN, Defaults, ProviderSetupError, Registry, WellKnown, load_provider
+from providers.registry import WELL_KNOWN, Defaults, ProviderSetupError, Registry, make_provider
 from server.auth import is_loopback
 from server.settings import ProviderTable, Settings
 from server.warmup import ENGINE_STAGES, warm_stage
 
 __all__ = [
+    "IN_PROCESS",
     "Choice",
     "Prepared",
     "Stage",
     "StartupError",
     "build_registry",
     "check_exposure",
+    "choose_voice",
     "in_process",
+    "key_variable",
+    "load_provider",
     "load_providers",
+    "log_choices",
     "prepare",
+    "provider_tables",
     "warm",
 ]
 
@@ -77,14 +83,17 @@ async def prepare(settings: Settings, environ: Mapping[str, str]) -> Prepared:
     registry, choices = build_registry(settings, load_providers(settings, environ))
     try:
         await warm(registry, settings)
-        voice = await asyncio.to_thread(_choose_voice, settings, registry)
+        voice = await asyncio.to_thread(choose_voice, settings, registry)
     except BaseException:
         await registry.aclose()
         raise
-    prepared = Prepared(registry, (*choices, voice), time.perf_counter() - began)
+    return Prepared(registry, (*choices, voice), time.perf_counter() - began)
+
+
+def log_choices(prepared: Prepared) -> None:
+    """One log line for each stage."""
     for choice in prepared.choices:
         logger.info("%s: %s (%s)", choice.stage, choice.chosen, choice.why)
-    return prepared
 
 
 def check_exposure(settings: Settings) -> None:
@@ -100,20 +109,45 @@ def check_exposure(settings: Settings) -> None:
 
 
 def load_providers(settings: Settings, environ: Mapping[str, str]) -> dict[str, Provider]:
-    """The providers of all tables, in the order of the file, then those that need none. No I/O.
+    """The providers of `provider_tables`, made without any I/O. Raises `StartupError`."""
+    tables = provider_tables(settings, environ)
+    return {name: load_provider(name, table, environ) for name, table in tables.items()}
 
-    Raises `StartupError` for a table that cannot be used.
-    """
+
+def provider_tables(settings: Settings, environ: Mapping[str, str]) -> dict[str, ProviderTable]:
+    """The tables of the settings in their order, then those that need none: in process, or by a key."""
     tables = dict(settings.providers)
     for name in IN_PROCESS:
         tables.setdefault(name, ProviderTable(kind=name))
-    for name, upstream in WELL_KNOWN.items():
-        if _first_set(upstream.key_variables, environ) is not None:
+    for name in WELL_KNOWN:
+        if key_variable(name, ProviderTable(), environ) is not None:
             tables.setdefault(name, ProviderTable())
+    return tables
+
+
+def load_provider(name: str, table: ProviderTable, environ: Mapping[str, str]) -> Provider:
+    """Make the provider of one table. Raises `StartupError` when the table or its key cannot be used."""
+    upstream = WELL_KNOWN.get(name)
+    kind = table.kind
+    if kind is None:
+        kind = "openai-compatible" if upstream is not None else name if name in IN_PROCESS else None
+    if kind is None:
+        raise StartupError(f'providers.{name}.kind is missing; for example kind = "openai-compatible"')
+    options = table.options
+    if upstream is not None and kind == "openai-compatible" and "base_url" not in options:
+        options["base_url"] = environ.get(upstream.base_url_variable or "") or upstream.base_url
     try:
-        return {name: _load(name, table, environ) for name, table in tables.items()}
+        return make_provider(kind, ProviderSettings(name, options, _key(name, table, environ)))
     except ProviderSetupError as error:
         raise StartupError(str(error)) from error
+
+
+def key_variable(name: str, table: ProviderTable, environ: Mapping[str, str]) -> str | None:
+    """The environment variable that this provider's key comes from; None if there is no such."""
+    if table.api_key is not None or table.api_key_env is not None:
+        return table.api_key_env
+    upstream = WELL_KNOWN.get(name)
+    return _first_set(upstream.key_variables, environ) if upstream is not None else None
 
 
 def build_registry(
@@ -167,36 +201,20 @@ def in_process(model: str, settings: Settings) -> bool:
     return ((table.kind if table is not None else None) or name) in IN_PROCESS
 
 
-def _load(name: str, table: ProviderTable, environ: Mapping[str, str]) -> Provider:
-    upstream = WELL_KNOWN.get(name)
-    kind = table.kind
-    if kind is None:
-        kind = "openai-compatible" if upstream is not None else name if name in IN_PROCESS else None
-    if kind is None:
-        raise StartupError(f'providers.{name}.kind is missing; for example kind = "openai-compatible"')
-    options = table.options
-    if upstream is not None and kind == "openai-compatible" and "base_url" not in options:
-        options["base_url"] = environ.get(upstream.base_url_variable or "") or upstream.base_url
-    key = _key(name, table, upstream, environ)
-    return load_provider(kind, ProviderSettings(name, options, key))
-
-
-def _key(
-    name: str, table: ProviderTable, upstream: WellKnown | None, environ: Mapping[str, str]
-) -> str | None:
+def _key(name: str, table: ProviderTable, environ: Mapping[str, str]) -> str | None:
     if table.api_key is not None:
         if table.api_key_env is not None:
             raise StartupError(f"providers.{name}: set either api_key_env or api_key, not both")
         return table.api_key.get_secret_value()
-    if table.api_key_env is not None:
-        if not environ.get(table.api_key_env):
-            raise StartupError(
-                f"providers.{name}.api_key_env names {table.api_key_env}, which is not set: export it, or"
-                " remove api_key_env when this server needs no key"
-            )
-        return environ[table.api_key_env]
-    variable = _first_set(upstream.key_variables, environ) if upstream is not None else None
-    return environ[variable] if variable is not None else None
+    variable = key_variable(name, table, environ)
+    if variable is None:
+        return None
+    if not environ.get(variable):
+        raise StartupError(
+            f"providers.{name}.api_key_env names {variable}, which is not set: export it, or remove"
+            " api_key_env when that server needs no key"
+        )
+    return environ[variable]
 
 
 def _choose(stage: Stage, configured: str | None, resolve: Callable[[str], str], why: str) -> Choice:
@@ -233,7 +251,8 @@ def _by_key(name: str) -> Choice:
     return Choice("llm", f"{name}/{upstream.default_llm}", f"{' or '.join(upstream.key_variables)} is set")
 
 
-def _choose_voice(settings: Settings, registry: Registry) -> Choice:
+def choose_voice(settings: Settings, registry: Registry) -> Choice:
+    """What the default voice means to the default speech model, which must be loaded by now."""
     wanted = settings.defaults.voice
     try:
         voice = registry.resolve_voice(registry.defaults.tts, wanted)
