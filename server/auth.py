@@ -1,7 +1,6 @@
 """Who may use the server: API keys, and which web pages when there are no keys."""
 
 import base64
-import binascii
 import hashlib
 import hmac
 from collections.abc import Iterable, Mapping, Sequence
@@ -82,7 +81,7 @@ def _candidates(authorization: str, subprotocols: Sequence[str]) -> list[str]:
         found.append(token)
     elif scheme.lower() == "basic" and token:
         found.append(token)
-        with suppress(binascii.Error, UnicodeDecodeError):  # then it can only be the key itself
+        with suppress(ValueError):  # then it can only be the key itself
             found.append(base64.b64decode(token, validate=True).decode().partition(":")[2])
     prefix = SUBPROTOCOL_PREFIX
     found.extend(name.removeprefix(prefix) for name in subprotocols if name.startswith(prefix))

@@ -1,6 +1,7 @@
 """Where settings come from, and how a mistake in one of them is explained to a person."""
 
 import difflib
+import json
 import os
 import re
 import tomllib
@@ -117,7 +118,7 @@ def _read_environment(model: type[BaseSettings]) -> dict[str, Any]:
     try:
         values = source()
     except SourceError:  # says which field, but not which variable
-        broken = ", ".join(_tables_as_text(model)) or "a PARLEY_ variable"
+        broken = ", ".join(_broken_json(model)) or "a PARLEY_ variable"
         raise SettingsError([f"{broken}: not valid JSON (or set its members one by one with __)"]) from None
     if KEYS_SHORTCUT in os.environ:
         values = _merge({"server": {"api_keys": os.environ[KEYS_SHORTCUT]}}, values)
@@ -132,10 +133,15 @@ def _is_unknown(name: str, model: type[BaseModel]) -> bool:
     return name.removeprefix(PREFIX).split("__")[0].lower() not in model.model_fields
 
 
-def _tables_as_text(model: type[BaseModel]) -> list[str]:
-    """The variables that set a whole table and do not start as JSON does."""
-    names = (PREFIX + field.upper() for field in model.model_fields)
-    return [name for name in names if name in os.environ and not os.environ[name].lstrip().startswith("{")]
+def _broken_json(model: type[BaseModel]) -> Iterator[str]:
+    """The variables that hold a whole table, or look like it, and cannot be read as JSON."""
+    tables = {PREFIX + field.upper() for field in model.model_fields}
+    for name, value in sorted(os.environ.items()):
+        if name.upper() in tables or (name.startswith(PREFIX) and value.lstrip().startswith(("{", "["))):
+            try:
+                json.loads(value)
+            except ValueError:
+                yield name
 
 
 def _variable_above(location: Location) -> str:
