@@ -171,6 +171,10 @@ def _base_url(name: str, configured: str | None) -> str:
     parts = urlsplit(configured.strip())
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"provider '{name}': base_url must start with http:// or https:// and name a host")
+    try:
+        _ = parts.port
+    except ValueError as error:
+        raise ValueError(f"provider '{name}': base_url: {error}") from None
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError(f"provider '{name}': base_url may hold neither credentials nor a query")
     return configured.strip()
@@ -190,5 +194,5 @@ def _headers(name: str, options: OpenAICompatibleOptions) -> dict[str, str]:
         headers["OpenAI-Project"] = project
     for header, value in headers.items():
         if not (header.isascii() and header.isprintable() and value.isprintable()):
-            raise ValueError(f"provider '{name}': header '{header!a}' has characters that none may have")
+            raise ValueError(f"provider '{name}': header {header!a} has characters that none may have")
     return headers
