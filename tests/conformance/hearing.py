@@ -1,4 +1,4 @@
-"""Ears for tests: what a piece of speech says, how loud it is, how close two wordings are."""
+"""A voice and ears for tests: what a piece of speech says, how loud it is, how close two wordings are."""
 
 import re
 from collections.abc import AsyncIterator
@@ -9,9 +9,17 @@ import numpy as np
 from providers.contracts import Stt, SttOptions, TranscriptFinal
 from providers.local import LocalProvider
 from providers.provider import ProviderSettings
-from tests.speech import resample
+from tests.speech import recording, resample
 
-__all__ = ["loudness", "seconds", "transcript_of", "word_errors", "words"]
+__all__ = ["VOICE_MS", "VOICE_WORDS", "loudness", "seconds", "transcript_of", "voice", "word_errors", "words"]
+
+VOICE_MS = 3_000
+VOICE_WORDS = ["ever", "tried", "ever", "failed"]
+
+
+def voice(ms: int = VOICE_MS, rate: int = 24_000) -> bytes:
+    """A person saying `VOICE_WORDS` (the recording pauses after them), or the beginning of it."""
+    return recording("beckett", rate)[: 2 * (rate * ms // 1000)]
 
 
 @cache

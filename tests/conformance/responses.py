@@ -35,6 +35,7 @@ class _Item:
     call: Event  # the item as added
     joined: bool = False  # conversation.item.added was seen
     left: Event | None = None  # the item of conversation.item.done
+    deleted: bool = False  # from the conversation, so that it is never done there
     parts: list[_Part] = field(default_factory=list)
     arguments: list[str] = field(default_factory=list)
     final_arguments: str | None = None
@@ -101,6 +102,11 @@ class Response:
         item.left = finished
         return problems
 
+    def item_deleted(self, id: str) -> None:
+        """The client deleted an item while it was being written."""
+        if item := self._item(id):
+            item.deleted = True
+
     def received(self, event: Event) -> list[str]:
         """Follow one event of this response; the rules that it breaks."""
         if self.over:
@@ -159,7 +165,7 @@ class Response:
             problems.append(f"a finished item is {finished.get('status')}")
         if any(not part.done for part in item.parts):
             problems.append("a part is still open")
-        if self.in_band and item.left is None:
+        if self.in_band and item.left is None and not item.deleted:
             problems.append("conversation.item.done comes before response.output_item.done")
         if item.left is not None and item.left != finished:
             problems.append(f"conversation.item.done showed another item: {item.left}")

@@ -137,6 +137,8 @@ class Sequence:
             return [f"{id} was deleted without being in the conversation"]
         self.order.remove(id)
         self.added.pop(id, None)
+        for response in self.responses.values():
+            response.item_deleted(id)
         return []
 
     def _item_named(self, event: Event) -> list[str]:

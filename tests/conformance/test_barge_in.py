@@ -1,14 +1,10 @@
 """The user speaks while an answer is running: it stops, and what was not heard leaves the context."""
 
 from tests.conformance.client import RATE, Event, talk
-from tests.conformance.hearing import seconds, words
-from tests.speech import recording, silence
+from tests.conformance.hearing import seconds, voice, words
+from tests.speech import silence
 
 LONG = "[[words 400]] [[pace 20]]"
-
-
-def voice(ms: int = 2_400) -> bytes:
-    return recording("beckett", RATE)[: 2 * RATE * ms // 1000]
 
 
 def is_audio(event: Event) -> bool:

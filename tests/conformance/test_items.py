@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.client import RATE, Event, Talk, talk
-from tests.conformance.hearing import words
-from tests.speech import recording
+from tests.conformance.client import Event, Talk, talk
+from tests.conformance.hearing import VOICE_MS, voice, words
 
 
 def message(text: str, **members: Any) -> Event:
@@ -16,8 +15,8 @@ def message(text: str, **members: Any) -> Event:
     return {"type": "message", "role": "user", "content": content} | members
 
 
-def recorded(ms: int = 2_400) -> str:
-    return base64.b64encode(recording("beckett", RATE)[: 2 * RATE * ms // 1000]).decode()
+def recorded(ms: int = VOICE_MS) -> str:
+    return base64.b64encode(voice(ms)).decode()
 
 
 async def retrieve(session: Talk, id: str) -> Event:

@@ -36,7 +36,7 @@ async def test_a_typed_message_gets_a_written_answer_in_the_documented_order(ser
 
 async def test_a_typed_message_gets_a_spoken_answer_whose_audio_says_its_words(server_url: str) -> None:
     async with talk(server_url) as session:
-        said = "The quick brown fox jumps over the lazy dog."
+        said = "Good morning. Please tell me what time it is."
         reply = await session.ask(f"[[say {said}]]")
 
         assert reply.status == "completed"
@@ -152,10 +152,8 @@ async def test_the_temperature_of_a_session_is_shown_and_used(server_url: str) -
         ({"type": "audio/pcm", "rate": 24000}, 48_000),
         ({"type": "audio/pcm", "rate": 16000}, 32_000),
         ({"type": "audio/pcm", "rate": 48000}, 96_000),
-        ({"type": "audio/pcmu"}, 8_000),
-        ({"type": "audio/pcma"}, 8_000),
     ],
-    ids=["pcm 24 kHz", "pcm 16 kHz", "pcm 48 kHz", "mu-law", "A-law"],
+    ids=["pcm 24 kHz", "pcm 16 kHz", "pcm 48 kHz"],
 )
 async def test_speech_comes_in_the_format_that_was_asked_for(
     server_url: str, format: dict[str, object], bytes_per_second: int
