@@ -174,7 +174,7 @@ def _pieces(answer: _Answer, messages: Sequence[Message]) -> Iterator[_Piece]:
     for word in _WORD.findall(answer.text):
         yield _Piece(TextDelta(word), 1 if word.strip() else 0)
     # Over all the messages, so that two turns of one conversation never share an id.
-    digest = hashlib.sha256(repr(messages).encode()).hexdigest()
+    digest = hashlib.sha256(repr(messages).encode()).hexdigest() if answer.calls else ""
     for index, call in enumerate(answer.calls):
         identity = hashlib.sha256(f"{digest}:{index}:{call.name}".encode()).hexdigest()[:24]
         yield _Piece(ToolCallStarted(index, f"call_{identity}", call.name), 0)
