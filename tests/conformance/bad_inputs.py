@@ -17,11 +17,11 @@ class BadInput:
 
     frame: str | bytes | Mapping[str, Any]  # an event gets an `event_id` that the error has to echo
     code: str | tuple[str, ...]
-    param: str | None = None
+    param: str | tuple[str, ...] | None = None
 
 
 RANGE = ("integer_below_min_value", "integer_above_max_value", "invalid_value")
-DECIMAL = ("decimal_below_min_value", "decimal_above_max_value", "invalid_value")
+DECIMAL = ("decimal_below_min_value", "decimal_above_max_value", *RANGE)  # a whole number may be either
 TYPE = ("invalid_type", "invalid_value")
 TOO_LONG = ("string_above_max_length", "invalid_value")
 
@@ -138,7 +138,11 @@ SESSION = {
         "tools", [{"type": "function", "name": "f", "parameters": "none"}], TYPE, "tools[0].parameters"
     ),
     "an unknown tool choice": update("tool_choice", "perhaps", "invalid_value"),
-    "a tool choice without a name": update("tool_choice", {"type": "function"}, MISSING, "tool_choice.name"),
+    "a tool choice without a name": BadInput(
+        {"type": "session.update", "session": {"tool_choice": {"type": "function"}}},
+        (MISSING, "invalid_value"),
+        ("session.tool_choice", "session.tool_choice.name"),
+    ),
     "no tokens": update("max_output_tokens", 0, RANGE),
     "too many tokens": update("max_output_tokens", 4097, RANGE),
     "a huge number of tokens": update("max_output_tokens", 10**30, (*RANGE, *TYPE)),
@@ -185,7 +189,18 @@ SESSION = {
     "too slow": update("audio.output.speed", 0.1, DECIMAL),
     "too fast": update("audio.output.speed", 1.6, DECIMAL),
     "an unknown truncation": update("truncation", "sometimes", "invalid_value"),
+    "a truncation of an unknown type": update(
+        "truncation", {"type": "shears"}, "invalid_value", "truncation.type"
+    ),
+    "a truncation without its ratio": update(
+        "truncation", {"type": "retention_ratio"}, MISSING, "truncation.retention_ratio"
+    ),
+    "a truncation to more than all": update(
+        "truncation", {"type": "retention_ratio", "retention_ratio": 2}, DECIMAL, "truncation.retention_ratio"
+    ),
     "tracing as a number": update("tracing", 5),
+    "a workflow name as a number": update("tracing", {"workflow_name": 5}, TYPE, "tracing.workflow_name"),
+    "an unknown effort": update("reasoning", {"effort": "heroic"}, "invalid_value", "reasoning.effort"),
     "a prompt without an id": update("prompt", {"version": "1"}, MISSING, "prompt.id"),
     "an unknown include": update("include", ["everything"], "invalid_value", "include[0]"),
 }
@@ -300,7 +315,6 @@ ITEMS = {
     "truncate of typed text": BadInput(
         {"type": "conversation.item.truncate", "item_id": ANCHOR, "content_index": 0, "audio_end_ms": 0},
         ("unsupported_content_type", "invalid_value"),
-        "item_id",
     ),
     "truncate without an end": BadInput(
         {"type": "conversation.item.truncate", "item_id": ANCHOR, "content_index": 0}, MISSING, "audio_end_ms"
@@ -357,7 +371,7 @@ RESPONSES = {
         ("object_above_max_properties", "array_above_max_length", "invalid_value"),
     ),
     "a long metadata key": respond("metadata", {"k" * 65: "v"}, TOO_LONG, "metadata"),
-    "a long metadata value": respond("metadata", {"k": "v" * 513}, TOO_LONG, "metadata.k"),
+    "a long metadata value": respond("metadata", {"k": "v" * 513}, TOO_LONG, "metadata"),
     "cancel of nothing": BadInput({"type": "response.cancel"}, "response_cancel_not_active"),
     "cancel of an unknown response": BadInput(
         {"type": "response.cancel", "response_id": "resp_nobody"}, "response_cancel_not_active"

@@ -21,6 +21,8 @@ Event = dict[str, Any]
 ECHO = "builtin/echo"
 RATE = 24_000  # Hertz: PCM on the wire unless a session says otherwise
 
+FRAME_LIMIT = 1024 * 1024  # bytes: the default of the websockets package, under which pipecat reads
+
 # Seconds. Guards against a server that never answers; nothing ever waits for this to pass.
 PATIENCE = 20.0
 
@@ -151,6 +153,8 @@ class Talk:
         async with asyncio.timeout(PATIENCE):
             data = await self.wire.receive()
         event: Event = json.loads(data)
+        # A retrieved item is as long as its audio; any other frame has to suit clients that stop at 1 MiB.
+        assert len(data) < FRAME_LIMIT or event["type"] == "conversation.item.retrieved"
         self.events.append(event)
         self.oracle.received(event)
         if event["type"] in ("session.created", "session.updated"):

@@ -145,6 +145,17 @@ async def test_a_late_truncation_is_clamped_to_the_audio(server_url: str) -> Non
         assert abs(truncated["audio_end_ms"] - length_ms) <= 1
 
 
+async def test_only_the_part_that_there_is_can_be_truncated(server_url: str) -> None:
+    async with talk(server_url) as session:
+        reply = await session.ask("[[words 5]]")
+        item_id = reply.response["output"][0]["id"]
+        await session.send("conversation.item.truncate", item_id=item_id, content_index=1, audio_end_ms=0)
+        error = await session.error()
+
+        assert error["type"] == "invalid_request_error"
+        assert error["param"] in ("content_index", None)
+
+
 async def test_the_interrupted_item_can_be_truncated_to_nothing(server_url: str) -> None:
     async with talk(server_url) as session:
         id = await session.start(LONG)

@@ -1,0 +1,143 @@
+"""Limits of a server: what happens at the edge, and that nobody else notices."""
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from server.background import running_server
+from server.settings import Limits, ServerSettings, Settings
+from tests.conformance.client import RATE, bare_socket, talk
+from tests.conformance.shapes import check_shape
+from tests.speech import silence
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def tight_url() -> Iterator[str]:
+    """A server that allows little."""
+    limits = Limits(
+        max_items=5,
+        max_append_bytes=10_000,
+        max_item_bytes=20_000,
+        max_buffer_seconds=2.0,
+        max_outbox_bytes=256 * 1024,
+        max_message_bytes=2 * MIB,
+        max_session_audio_bytes=100_000,
+        events_per_second=200,
+        session_seconds=3.0,
+    )
+    with running_server(Settings(server=ServerSettings(limits=limits)), environ={}) as url:
+        yield url
+
+
+async def test_a_conversation_that_is_full_refuses_items_until_one_is_deleted(tight_url: str) -> None:
+    async with talk(tight_url) as session:
+        first = await session.type("0")
+        for number in range(1, 5):
+            await session.type(str(number))
+        content = [{"type": "input_text", "text": "one too many"}]
+        item = {"type": "message", "role": "user", "content": content}
+        await session.send("conversation.item.create", item=item)
+        error = await session.error()
+        await session.send("conversation.item.delete", item_id=first["id"])
+        await session.until("conversation.item.deleted")
+        await session.type("now there is room")
+
+        assert error["type"] == "invalid_request_error"
+        assert "5" in error["message"]
+
+
+async def test_an_append_beyond_the_limit_is_refused(tight_url: str) -> None:
+    async with talk(tight_url, audio={"input": {"turn_detection": None}}) as session:
+        audio = base64.b64encode(bytes(10_100)).decode()
+        await session.send("input_audio_buffer.append", audio=audio)
+        error = await session.error()
+        await session.send("input_audio_buffer.commit")
+        nothing = await session.error()
+
+        assert (error["type"], error["param"]) == ("invalid_request_error", "audio")
+        assert "10000" in error["message"]
+        assert nothing["code"] == "input_audio_buffer_commit_empty"
+
+
+async def test_a_recording_beyond_the_limit_is_refused(tight_url: str) -> None:
+    async with talk(tight_url) as session:
+        part = {"type": "input_audio", "audio": base64.b64encode(bytes(20_002)).decode()}
+        item = {"type": "message", "role": "user", "content": [part]}
+        await session.send("conversation.item.create", item=item)
+        error = await session.error()
+
+        assert (error["type"], error["param"]) == ("invalid_request_error", "item.content[0].audio")
+
+
+async def test_a_buffer_that_is_full_refuses_audio_until_it_is_committed(tight_url: str) -> None:
+    manual = {"input": {"turn_detection": None, "transcription": None}}
+    async with talk(tight_url, audio=manual) as session:
+        await session.append(silence(2_000, RATE))
+        await session.send("input_audio_buffer.append", audio=base64.b64encode(silence(200, RATE)).decode())
+        error = await session.error()
+        await session.send("input_audio_buffer.commit")
+        await session.until("input_audio_buffer.committed")
+        await session.append(silence(200, RATE))
+        await session.send("input_audio_buffer.commit")
+        await session.until("input_audio_buffer.committed")
+        while session.oracle.sequence.finished():
+            await session.receive()
+
+        assert error["type"] == "invalid_request_error"
+
+
+async def test_a_client_above_its_rate_is_slowed_down_and_loses_nothing(tight_url: str) -> None:
+    async with bare_socket(tight_url) as session:
+        for _ in range(300):
+            await session.send("response.cancel")
+        answers = await session.settle()
+
+        assert [answer["type"] for answer in answers] == ["error"] * 300
+
+
+async def _until_closed(socket: ClientConnection) -> AsyncIterator[str | bytes]:
+    with suppress(ConnectionClosed):
+        while True:
+            yield await socket.recv()
+
+
+async def test_a_client_that_does_not_read_is_disconnected_and_nobody_else_notices(tight_url: str) -> None:
+    url = tight_url.replace("http", "ws", 1) + "/v1/realtime?model=builtin/echo"
+    text = "x" * MIB
+    item = {"id": "big", "type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
+    async with connect(url, proxy=None, compression=None, max_size=None, max_queue=1) as socket:
+        await socket.send(json.dumps({"type": "conversation.item.create", "item": item}))
+        for _ in range(100):
+            try:
+                await socket.send(json.dumps({"type": "conversation.item.retrieve", "item_id": "big"}))
+            except ConnectionClosed:
+                break
+        async for _ in _until_closed(socket):
+            pass
+        assert socket.close_code == 1008
+
+    async with talk(tight_url, text=True) as session:
+        assert (await session.ask("Hello")).text == "You said: Hello"
+
+
+@pytest.mark.xfail(reason="sessions do not expire yet", strict=True)
+@pytest.mark.timeout(10)
+async def test_a_session_that_has_lived_its_time_ends_with_an_error_and_a_close(tight_url: str) -> None:
+    async with connect(tight_url.replace("http", "ws", 1) + "/v1/realtime", proxy=None) as socket:
+        assert json.loads(await socket.recv())["session"]["expires_at"] > 0
+        async with asyncio.timeout(5):
+            event = json.loads(await socket.recv())
+        with pytest.raises(ConnectionClosed):
+            await socket.recv()
+
+        assert check_shape(event) == []
+        assert (event["type"], event["error"]["code"]) == ("error", "session_expired")
+        assert socket.close_code == 1001
