@@ -1,7 +1,7 @@
 """`parley talk`: speaks a recording to a server and shows what happens, for people without a microphone."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -87,17 +87,16 @@ def _server(url: str | None, config: Path | None, problems: "Console") -> Iterat
         return
     from server.background import running_server
     from server.settings import SettingsError, load_settings
+    from server.startup import StartupError
 
-    try:
-        settings = load_settings(config)
-    except SettingsError as error:
-        problems.print(f"parley talk: {error}", style="red", markup=False)
-        raise typer.Exit(USAGE) from None
-    with (
-        problems.status("starting a server for the occasion ...") as status,
-        running_server(settings) as address,
-    ):
-        status.stop()
+    with ExitStack() as stack:
+        try:
+            settings = load_settings(config)
+            with problems.status("starting a server for the occasion ..."):
+                address = stack.enter_context(running_server(settings))
+        except (SettingsError, StartupError) as error:
+            problems.print(f"parley talk: {error}", style="red", markup=False)
+            raise typer.Exit(USAGE) from None
         keys = settings.server.api_keys
         yield address, keys[0].get_secret_value() if keys else None
 
@@ -113,8 +112,10 @@ def _hold(request: "TalkRequest", out: Path, json: bool, svg: Path | None, probl
     import asyncio
 
     from rich.console import Console
+    from rich.text import Text
 
-    from server.cli.timeline import Timeline, latency_table, row_text
+    from server.cli.picture import draw
+    from server.cli.timeline import Timeline, latency_table, row_block
     from server.talk.client import Conversation, TalkError
     from server.talk.recording import RATE
     from server.talk.turnlog import Row
@@ -124,7 +125,7 @@ def _hold(request: "TalkRequest", out: Path, json: bool, svg: Path | None, probl
     settled: list[Row] = []
 
     def watch(at: float, event: Any, rows: list[Row]) -> None:
-        settled.extend(row for row in rows if not row.growing)
+        settled.extend(row for row in rows if not row.growing or row.label == "hearing")
         if json:
             typer.echo(event_line(at, event))
         else:
@@ -149,13 +150,16 @@ def _hold(request: "TalkRequest", out: Path, json: bool, svg: Path | None, probl
     if pcm:
         out.write_bytes(encode_wav(pcm, RATE))
     if not json:
-        summary = [latency_table(turns)] if turns else []
+        summary: list[Any] = ["", latency_table(turns)] if turns else []
+        silence_ms = conversation.silence_ms
+        if silence_ms and any(turn.first_audio_at and not turn.typed for turn in turns):
+            summary.append(f"{silence_ms} ms of it are the silence that ends a turn: silence_duration_ms.")
+        if pcm:
+            summary.append(Text(f"{len(pcm) / 2 / RATE:.2f} s of reply written to {out}"))
         for line in summary:
             console.print(line)
-        if pcm:
-            console.print(f"{len(pcm) / 2 / RATE:.2f} s of reply written to {out}", markup=False)
         if svg is not None:
-            _draw(svg, _command(request), [*map(row_text, settled), *summary])
+            draw(svg, _command(request), [*map(row_block, settled), *summary])
     if failure:
         problems.print(f"parley talk: {failure}", style="red", markup=False)
     return status or (FAILED if any(turn.failed for turn in turns) else 0)
@@ -176,20 +180,4 @@ def _command(request: "TalkRequest") -> str:
     said = [request.recording.name] if request.recording else []
     if request.text is not None:
         said.append(f'--text "{request.text}"')
-    return " ".join(["$ parley talk", *said])
-
-
-def _draw(path: Path, command: str, lines: list[Any]) -> None:
-    """Save what was shown as an SVG that fetches nothing from anywhere."""
-    import io
-    import re
-
-    from rich.console import Console
-
-    console = Console(record=True, file=io.StringIO(), width=92, force_terminal=True, highlight=False)
-    console.print(command, style="bold", markup=False)
-    for line in lines:
-        console.print(line)
-    drawing = console.export_svg(title="parley talk", unique_id="talk")
-    # The template names a web font and where to fetch it; any monospace font does as well.
-    path.write_text(re.sub(r"@font-face\s*{[^}]*}\s*", "", drawing))
+    return " ".join(["parley talk", *said])

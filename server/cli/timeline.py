@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from types import TracebackType
 
+from rich.box import ROUNDED
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -11,7 +12,7 @@ from rich.text import Text
 from server.talk.turnlog import Row
 from server.talk.turns import Turn, latencies
 
-__all__ = ["Timeline", "latency_table", "row_text"]
+__all__ = ["Timeline", "latency_table", "row_block", "row_line"]
 
 _STYLES = {
     "hearing": "cyan",
@@ -21,6 +22,7 @@ _STYLES = {
     "first audio": "bold yellow",
     "function call": "magenta",
 }
+_GROWING_WIDTH = 70
 _WIDE = 4  # with more turns than this, the table has a row per turn instead of a column
 
 
@@ -62,32 +64,50 @@ class Timeline:
                     continue
             else:
                 self._growing.pop(row.key, None)
-            self._console.print(row_text(row), soft_wrap=self._live is None)
+            if self._live is None:
+                self._console.print(row_line(row), soft_wrap=True)
+            else:
+                self._console.print(row_block(row))
 
     def _region(self) -> RenderableType:
-        return Group(*map(row_text, self._growing.values()), Text(f"         {self._status()}", style="dim"))
+        rows = map(row_block, self._growing.values())
+        return Group(*rows, Text(f"{'':11}{self._status()}", style="dim"))
 
 
-def row_text(row: Row) -> Text:
-    """One line: seconds since the client began to speak, what happened, and the particulars."""
+def row_line(row: Row) -> Text:
+    """One line, however long: seconds since the client began to speak, what happened, the particulars."""
+    return Text("  ").join(_parts(row))
+
+
+def row_block(row: Row) -> Table:
+    """The same for a terminal: what does not fit continues below its own beginning."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    for part in _parts(row)[:2]:
+        grid.add_column(width=part.cell_len)
+    grid.add_column()
+    grid.add_row(*_parts(row))
+    return grid
+
+
+def _parts(row: Row) -> tuple[Text, Text, Text]:
     style = "bold red" if row.bad else _STYLES.get(row.label, "")
-    text = row.text + ("…" if row.growing else "")
-    return Text.assemble(
-        (f"{row.at:7.2f} s", "dim"),
-        "  ",
-        (f"{row.label:<16}", style),
-        "  ",
-        (text, style if row.text else ""),
-    )
+    text = row.text
+    if row.growing:
+        # Its end is what is new.
+        text = f"{text}…" if len(text) <= _GROWING_WIDTH else f"…{text[-_GROWING_WIDTH:]}…"
+    return Text(f"{row.at:7.2f} s", "dim"), Text(f"{row.label:<18}", style), Text(text, style)
 
 
 def latency_table(turns: Sequence[Turn]) -> Table:
     """Milliseconds from the true end of the voice (or from the sending of the text) to each step."""
     typed = all(turn.typed for turn in turns)
+    start = "message" if typed else "end of the voice"
     table = Table(
-        title=f"From the {'message' if typed else 'end of the voice'} to",
+        title=f"From the {start} to",
         title_justify="left",
         title_style="bold",
+        box=ROUNDED,
+        show_header=len(turns) > 1,
     )
     columns = [_cells(turn, typed) for turn in turns]
     names = [name for name, _ in columns[0]] if columns else []

@@ -69,6 +69,12 @@ class Conversation:
                 raise TalkError(f"the server ended the connection ({error}){last}") from None
 
     @property
+    def silence_ms(self) -> int | None:
+        """The silence after which the session ends a turn; None where something else ends it."""
+        detection = self._turn_detection or {}
+        return detection.get("silence_duration_ms") if detection.get("type") == "server_vad" else None
+
+    @property
     def status(self) -> str:
         """What is going on, in a few words."""
         recording = self._request.recording
