@@ -47,28 +47,26 @@ def build_messages(instructions: str, items: Sequence[Item]) -> tuple[Message, .
             continue
         if isinstance(item, FunctionCallOutput):
             continue
-        messages.extend(_call_messages(calls, outputs))
+        _add_calls(messages, calls, outputs)
         calls = []
         message = _message(item)
         if message is not None:
             messages.append(message)
-    messages.extend(_call_messages(calls, outputs))
+    _add_calls(messages, calls, outputs)
     return tuple(messages)
 
 
-def _call_messages(calls: Iterable[FunctionCall], outputs: Mapping[str, str]) -> list[Message]:
-    calls = list(calls)
+def _add_calls(messages: list[Message], calls: Sequence[FunctionCall], outputs: Mapping[str, str]) -> None:
     if not calls:
-        return []
-    asked = AssistantMessage(
-        tool_calls=tuple(
-            ToolCall(id=call.call_id, name=call.name, arguments=call.arguments) for call in calls
-        )
-    )
-    answers = [
+        return
+    # What the model said before it called is part of the same message.
+    said = messages.pop() if messages and isinstance(messages[-1], AssistantMessage) else AssistantMessage()
+    assert isinstance(said, AssistantMessage)
+    made = tuple(ToolCall(id=call.call_id, name=call.name, arguments=call.arguments) for call in calls)
+    messages.append(AssistantMessage(said.text, made))
+    messages.extend(
         ToolMessage(call.call_id, call.name, outputs.get(call.call_id, _PENDING_OUTPUT)) for call in calls
-    ]
-    return [asked, *answers]
+    )
 
 
 def _message(item: MessageItem) -> Message | None:

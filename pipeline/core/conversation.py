@@ -90,9 +90,9 @@ class Conversation:
         return rest[index - 1][0] if index else None
 
     def put(self, item: Item) -> None:
-        """Replace an item that may have been deleted meanwhile."""
-        if item.id in self._items:
-            self._items[item.id] = item
+        """Replace an item by what has become of it."""
+        assert item.id in self._items
+        self._items[item.id] = item
 
     def remove(self, item_id: str) -> None:
         del self._items[item_id]

@@ -218,6 +218,12 @@ class Engine:
 
     def _create_item(self, command: CreateItem) -> None:
         state, item = self._state, self._named(command.item)
+        if item.id == self._listener.open_item:
+            # The client knows that id from speech_started; the turn that is being spoken will need it.
+            raise InvalidRequest(
+                f"The id '{item.id}' belongs to the turn that is being spoken.",
+                code="item_create_duplicate_item_id",
+            )
         state.conversation.check_insert(item, command.previous_item_id)
         self._listener.check_clips([item])
         if isinstance(item, MessageItem):
@@ -248,9 +254,9 @@ class Engine:
         item = self._find(command.item_id, "delete")
         self._state.conversation.remove(item.id)
         self._listener.item_deleted(item.id)
-        self._responder.item_deleted(item.id)
         self._state.do(ForgetItem(item.id))
         self._state.emit(ItemDeleted(item.id))
+        self._responder.item_deleted(item.id)
 
     def _truncate(self, command: TruncateItem) -> None:
         item = self._find(command.item_id, "truncate")
@@ -278,7 +284,10 @@ class Engine:
         if params.input is None:
             context = list(self._state.conversation)
         else:
-            entries = [e if isinstance(e, ItemReference) else self._named(e) for e in params.input]
+            # Ids of our own: one that a client took from the conversation must not stand for that item.
+            entries = [
+                e if isinstance(e, ItemReference) else self._named(replace(e, id="")) for e in params.input
+            ]
             self._listener.check_clips(entries)
             responder.check_references(entries)
             context = [self._context_item(entry) for entry in entries]

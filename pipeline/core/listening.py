@@ -82,6 +82,11 @@ class Listener:
         """Ticks of uncommitted audio."""
         return self._end - self._buffer_start
 
+    @property
+    def open_item(self) -> str | None:
+        """The id that the turn being listened to will have once it is committed."""
+        return self._utterance.item_id if self._utterance else None
+
     def is_pending(self, item_id: str, content_index: int) -> bool:
         """Whether the transcript of that part is still on its way."""
         return (item_id, content_index) in self._clips or (content_index == 0 and item_id in self._pending)
@@ -100,8 +105,9 @@ class Listener:
             return None  # switched off, committed or cleared while the frame was being judged
         border = self._detector.feed(frame.start, frame.end, frame.probability, detection)
         # Audio is let go as it is judged, not as it arrives: a client may send faster than real time.
-        if self._utterance is None and frame.end - self._buffer_start > _IDLE_KEPT + _DROP_STEP:
-            self._drop_before(frame.end - _IDLE_KEPT)
+        kept = max(_IDLE_KEPT, windows(detection).prefix + _DROP_STEP)
+        if self._utterance is None and frame.end - self._buffer_start > kept + _DROP_STEP:
+            self._drop_before(frame.end - kept)
         if border is None and self._detector.speaking and self._utterance is not None:
             longest = self._state.limits.max_buffer_seconds * TICK_RATE
             if frame.end - self._utterance.start >= longest:

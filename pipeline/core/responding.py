@@ -28,7 +28,7 @@ from pipeline.effects import CutAudio, SpeechStyle, StartGeneration, StopGenerat
 from pipeline.errors import InvalidRequest
 from pipeline.events import ResponseStatus, StatusDetails, Usage
 from pipeline.items import InputAudio, Item, ItemReference, MessageItem, OutputAudio
-from providers.contracts import LlmRequest, NamedToolChoice
+from providers.contracts import LlmRequest
 
 __all__ = ["Clip", "Responder"]
 
@@ -81,17 +81,10 @@ class Responder:
 
     def configure(self, params: ResponseParams, root: str, now: float) -> Response:
         """A response with its overrides applied, not announced yet; raises `InvalidRequest`."""
-        config = self._state.patched(params.overrides, root)
-        choice = config.tool_choice
-        if isinstance(choice, NamedToolChoice) and choice.name not in {tool.name for tool in config.tools}:
-            raise InvalidRequest(
-                f"The tool_choice names the function '{choice.name}', which is not among the tools.",
-                param=f"{root}.tool_choice",
-            )
         return Response(
             self._state,
             self._state.new_id("resp"),
-            config,
+            self._state.patched(params.overrides, root),
             in_conversation=params.in_conversation,
             metadata=params.metadata,
             asked_at=now,
@@ -172,16 +165,21 @@ class Responder:
     def _running(self, response_id: str) -> _Running | None:
         return self._responses.get(response_id)
 
+    def _writing(self, response_id: str) -> _Running | None:
+        """The response whose model has not finished yet."""
+        running = self._running(response_id)
+        return running if running is not None and running.finished is None else None
+
     def text(self, fact: TextGenerated, now: float) -> None:
-        if running := self._running(fact.response_id):
+        if running := self._writing(fact.response_id):
             response = running.response
             response.add_text(fact.text, now)
-            if response.in_conversation and response.message_id is not None:
+            if response.in_conversation and response.speaks and response.message_id is not None:
                 self._spoken[response.message_id] = response.spoken
             self._stop_if_endless(running)
 
     def call_opened(self, fact: ToolCallOpened) -> None:
-        if running := self._running(fact.response_id):
+        if running := self._writing(fact.response_id):
             running.response.open_call(fact.index, self._call_id(fact.call_id), fact.name)
             self._stop_if_endless(running)
 
@@ -192,13 +190,13 @@ class Responder:
         return self._state.new_id("call")
 
     def call_grew(self, fact: ToolCallGenerated) -> None:
-        if running := self._running(fact.response_id):
+        if running := self._writing(fact.response_id):
             running.response.add_arguments(fact.index, fact.arguments)
             self._stop_if_endless(running)
 
     def finished(self, fact: GenerationFinished) -> None:
-        running = self._running(fact.response_id)
-        if running is None or running.finished is not None:
+        running = self._writing(fact.response_id)
+        if running is None:
             return
         running.finished = fact
         cut_off = fact.reason in ("length", "content_filter")
@@ -290,8 +288,17 @@ class Responder:
         return milliseconds
 
     def item_deleted(self, item_id: str) -> None:
+        """Forget the item; a response that waited for its transcript waits no longer."""
         self._spoken.pop(item_id, None)
         self._cuts.pop(item_id, None)
+        for running in list(self._responses.values()):
+            running.response.item_deleted(item_id)
+            kept = {clip for clip in running.waiting if clip[0] != item_id}
+            if kept != running.waiting:
+                running.waiting = kept
+                running.context = [item for item in running.context if item.id != item_id]
+                if not kept:
+                    self._generate(running)
 
     def _cut(self, item_id: str, milliseconds: int) -> None:
         conversation, spoken = self._state.conversation, self._spoken.get(item_id)

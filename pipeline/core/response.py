@@ -87,6 +87,7 @@ class Response:
         self._next_index = 0
         self._cutter = ClauseCutter()
         self._chars = 0  # of text and arguments so far
+        self._deleted: set[str] = set()  # items that a client deleted while they were open
 
     @property
     def speaks(self) -> bool:
@@ -165,6 +166,11 @@ class Response:
 
     # --- the end --------------------------------------------------------------------------------------
 
+    def item_deleted(self, item_id: str) -> None:
+        """A client deleted an item that is perhaps still open here; its id may come back as another item."""
+        if item_id in {owner.item_id for owner in (self._message, *self._calls.values()) if owner}:
+            self._deleted.add(item_id)
+
     def close(
         self, status: ResponseStatus, usage: Usage | None, details: StatusDetails | None = None
     ) -> None:
@@ -237,7 +243,7 @@ class Response:
 
     def _close_item(self, output_index: int, item: Item) -> None:
         conversation = self._state.conversation
-        if self.in_conversation and item.id in conversation:  # a client may have deleted it meanwhile
+        if self.in_conversation and item.id not in self._deleted:
             conversation.put(item)
             self._state.emit(ItemDone(item, conversation.previous_id(item.id)))
         self._output[output_index] = item

@@ -9,6 +9,7 @@ from pipeline.effects import Effect, Emit
 from pipeline.errors import InvalidRequest
 from pipeline.events import Event
 from pipeline.ids import NewId
+from providers.contracts import NamedToolChoice
 from providers.errors import UnknownModelError
 
 __all__ = ["EngineLimits", "State"]
@@ -66,6 +67,13 @@ class State:
                 self.catalog.resolve_voice(output.model, output.voice)
         except UnknownModelError as error:
             raise InvalidRequest(str(error), code=code, param=param) from error
+        choice = new.tool_choice
+        if isinstance(choice, NamedToolChoice) and choice.name not in {tool.name for tool in new.tools}:
+            # Refused here, or every turn that the configuration answers by itself would fail.
+            raise InvalidRequest(
+                f"The tool_choice names the function '{choice.name}', which is not among the tools.",
+                param=f"{root}.tool_choice",
+            )
         return replace(new, audio=replace(new.audio, output=output))
 
 

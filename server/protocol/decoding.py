@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import BaseModel, BeforeValidator, Field
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, Field
 
 from pipeline.commands import (
     CancelResponse,
@@ -73,17 +72,9 @@ class _Cancel(WireModel):
     response_id: str | None = None
 
 
-def _check_metadata(value: Any) -> Any:
-    if not isinstance(value, dict):
-        return value
-    if len(value) > 16:
-        raise PydanticCustomError("too_long", "too many", {"max_length": 16})
-    for key, text in value.items():
-        if len(key) > 64:
-            raise PydanticCustomError("string_too_long", "key too long", {"max_length": 64})
-        if isinstance(text, str) and len(text) > 512:
-            raise PydanticCustomError("string_too_long", "value too long", {"max_length": 512})
-    return value
+_Metadata = Annotated[
+    dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]], Field(max_length=16)
+]
 
 
 class _ResponseAudio(WireModel):
@@ -94,7 +85,7 @@ class _ResponseParams(ResponseConfig):
     conversation: Literal["auto", "none"] | None = None
     input: Annotated[list[InputEntry], Field(max_length=1000)] | None = None
     audio: _ResponseAudio | None = None
-    metadata: Annotated[dict[str, str] | None, BeforeValidator(_check_metadata)] = None
+    metadata: _Metadata | None = None
     # Older spellings, accepted beside the current ones.
     voice: Voice | None = None
     modalities: Annotated[list[Literal["text", "audio"]], Field(min_length=1)] | None = None

@@ -2,12 +2,11 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
 from pydantic_core import PydanticCustomError
 
 from pipeline.config import AudioFormat, Patch
-from pipeline.errors import InvalidRequest
-from providers.contracts import FunctionTool, NamedToolChoice, ToolChoice
+from providers.contracts import FunctionTool, NamedToolChoice
 from server.protocol.validation import WireModel
 
 __all__ = ["ResponseConfig", "SessionUpdate", "session_patch"]
@@ -142,10 +141,46 @@ def _token_limit(value: Any) -> Any:
     return value
 
 
-def _tool_choice(value: Any) -> Any:
-    if isinstance(value, str) and value not in ("auto", "none", "required"):
-        raise _bad_value(value, ["'auto'", "'none'", "'required'", "{'type': 'function', 'name': ...}"])
-    return value
+class Prompt(WireModel):
+    id: str = Field(min_length=1, max_length=256)
+    version: str | None = None
+    variables: dict[str, Any] | None = None
+
+
+class Reasoning(WireModel):
+    effort: Literal["minimal", "low", "medium", "high", "xhigh"] | None = None
+
+
+class Tracing(WireModel):
+    workflow_name: str | None = None
+    group_id: str | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class TokenLimits(WireModel):
+    post_instructions: int | None = Field(None, ge=0)
+
+
+class RetentionRatio(WireModel):
+    type: Literal["retention_ratio"]
+    retention_ratio: float = Field(ge=0.0, le=1.0)
+    token_limits: TokenLimits | None = None
+
+
+# A word or an object: told apart by shape, so that a fault in the object is reported at its own place.
+_WORD_OR_OBJECT = Discriminator(lambda value: "object" if isinstance(value, dict | WireModel) else "word")
+
+ToolChoiceConfig = Annotated[
+    Annotated[Literal["auto", "none", "required"], Tag("word")] | Annotated[NamedChoice, Tag("object")],
+    _WORD_OR_OBJECT,
+]
+TracingConfig = Annotated[
+    Annotated[Literal["auto"], Tag("word")] | Annotated[Tracing, Tag("object")], _WORD_OR_OBJECT
+]
+TruncationConfig = Annotated[
+    Annotated[Literal["auto", "disabled"], Tag("word")] | Annotated[RetentionRatio, Tag("object")],
+    _WORD_OR_OBJECT,
+]
 
 
 class ResponseConfig(WireModel):
@@ -154,14 +189,12 @@ class ResponseConfig(WireModel):
     output_modalities: Annotated[list[Literal["text", "audio"]], Field(min_length=1)] | None = None
     instructions: str | None = None
     tools: Annotated[list[Tool], Field(max_length=_MAX_TOOLS)] | None = None
-    tool_choice: Annotated[
-        Literal["auto", "none", "required"] | NamedChoice | None, BeforeValidator(_tool_choice)
-    ] = None
+    tool_choice: ToolChoiceConfig | None = None
     max_output_tokens: Annotated[Any, BeforeValidator(_token_limit)] = None
     temperature: float | None = Field(None, ge=0, le=2)
     parallel_tool_calls: bool | None = None
-    prompt: dict[str, Any] | None = None
-    reasoning: dict[str, Any] | None = None
+    prompt: Prompt | None = None
+    reasoning: Reasoning | None = None
 
 
 class SessionUpdate(ResponseConfig):
@@ -169,8 +202,8 @@ class SessionUpdate(ResponseConfig):
     model: str | None = Field(None, min_length=1, max_length=256)
     modelId: str | None = Field(None, min_length=1, max_length=256)  # noqa: N815 - an older spelling on the wire
     audio: Audio | None = None
-    tracing: Literal["auto"] | dict[str, Any] | None = None
-    truncation: Literal["auto", "disabled"] | dict[str, Any] | None = None
+    tracing: TracingConfig | None = None
+    truncation: TruncationConfig | None = None
     include: list[Literal["item.input_audio_transcription.logprobs"]] | None = None
 
 
@@ -216,15 +249,7 @@ def session_patch(model: WireModel) -> Patch:
             case "tools":
                 patch[name] = tuple(FunctionTool(t.name, t.description, t.parameters) for t in value)
             case "tool_choice":
-                patch[name] = _choice(value)
+                patch[name] = NamedToolChoice(value.name) if isinstance(value, NamedChoice) else value
             case _:
                 patch[name] = session_patch(value) if isinstance(value, WireModel) else value
     return patch
-
-
-def _choice(value: Any) -> ToolChoice:
-    if isinstance(value, NamedChoice):
-        return NamedToolChoice(value.name)
-    if value in ("auto", "none", "required"):
-        return value  # type: ignore[no-any-return]
-    raise InvalidRequest("Invalid tool_choice.", param="tool_choice")

@@ -64,13 +64,14 @@ def validate(model: type[Model], data: Any, root: Sequence[str | int] = ()) -> M
 
 
 def dotted(path: Sequence[str | int]) -> str:
-    """`("item", "content", 0, "text")` as `item.content[0].text`."""
+    """`("item", "content", 0, "text")` as `item.content[0].text`; names that clients make up are shortened."""
     text = ""
     for step in path:
         if isinstance(step, int):
             text += f"[{step}]"
         else:
-            text += f".{step}" if text else step
+            name = step if len(step) <= _SHOWN_CHARS else step[:_SHOWN_CHARS] + "…"
+            text += f".{name}" if text else name
     return text
 
 
@@ -95,6 +96,8 @@ def _explain(fault: ErrorDetails, data: Any, root: Sequence[str | int]) -> Inval
     if kind.startswith("union_tag_"):
         path.append(str(context["discriminator"]).strip("'"))
         value = value.get(path[-1]) if isinstance(value, dict) else value
+    if fault["loc"] and fault["loc"][-1] == "[key]":  # the name itself is at fault, and may be endless
+        path.pop()
     param = dotted(path)
     if kind in ("missing", "union_tag_not_found"):
         return InvalidRequest(
@@ -109,7 +112,7 @@ def _explain(fault: ErrorDetails, data: Any, root: Sequence[str | int]) -> Inval
         )
     if kind in _BOUNDS:
         suffix, wanted = _BOUNDS[kind]
-        number = "decimal" if isinstance(value, float) else "integer"
+        number = "decimal" if float in map(type, (value, *context.values())) else "integer"
         return InvalidRequest(
             f"Invalid '{param}': {number} {suffix.replace('_', ' ')}. "
             f"Expected {wanted.format(**context)}, but got {_shown(value)} instead.",

@@ -65,6 +65,7 @@ async def realtime(websocket: WebSocket) -> None:
                     Decoder(max_append_bytes=limits.max_append_bytes, max_item_bytes=limits.max_item_bytes),
                     max_outbox_bytes=limits.max_outbox_bytes,
                     events_per_second=limits.events_per_second,
+                    lifetime=limits.session_seconds,
                 )
                 await peer.serve(session)
         log.info("session %s ends", session.id)

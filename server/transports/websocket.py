@@ -6,7 +6,8 @@ from collections import deque
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from pipeline.events import Event
+from pipeline.errors import InvalidRequest
+from pipeline.events import ErrorRaised, Event
 from pipeline.session import Session
 from server.protocol.decoding import AppendAudio, Decoder
 from server.protocol.encoding import Encoder
@@ -34,12 +35,14 @@ class WebSocketPeer:
         *,
         max_outbox_bytes: int,
         events_per_second: float,
+        lifetime: float,
     ) -> None:
         self._websocket = websocket
         self._encoder = encoder
         self._decoder = decoder
         self._max_outbox_bytes = max_outbox_bytes
         self._events_per_second = events_per_second
+        self._lifetime = lifetime  # seconds
         self._outbox: deque[str] = deque()
         self._unsent = 0
         self._overflowed = False
@@ -74,11 +77,15 @@ class WebSocketPeer:
         reader = asyncio.create_task(self._read(session), name=f"{session.id} reader")
         try:
             session.join(self)
-            await asyncio.wait((reader, writer), return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(
+                (reader, writer), timeout=self._lifetime, return_when=asyncio.FIRST_COMPLETED
+            )
         finally:
             for task in (reader, writer):
                 task.cancel()
             results = await asyncio.gather(reader, writer, return_exceptions=True)
+        if not done:
+            await self._expire(session)
         for result in results:
             if isinstance(result, SlowReaderError):
                 log.warning("session %s: %s", session.id, result)
@@ -124,6 +131,15 @@ class WebSocketPeer:
                     self._has_room.set()
                 if self._overflowed:
                     raise SlowReaderError(f"the client left more than {self._max_outbox_bytes} bytes unread")
+
+    async def _expire(self, session: Session) -> None:
+        log.warning("session %s has reached its maximum duration", session.id)
+        error = InvalidRequest(
+            f"Your session hit the maximum duration of {self._lifetime / 60:g} minutes.",
+            code="session_expired",
+        )
+        await self._websocket.send_text(self._encoder.encode(ErrorRaised(error, None)))
+        await self._close(1001, "invalid_request_error.session_expired")
 
     async def _close(self, code: int, reason: str) -> None:
         if self._websocket.application_state is WebSocketState.CONNECTED:
