@@ -64,7 +64,7 @@ def validate(model: type[Model], data: Any, root: Sequence[str | int] = ()) -> M
 
 
 def dotted(path: Sequence[str | int]) -> str:
-    """`("item", "content", 0, "text")` as `item.content[0].text`; names that clients make up are shortened."""
+    """`("item", "content", 0, "text")` as `item.content[0].text`; endless names are shortened."""
     text = ""
     for step in path:
         if isinstance(step, int):
