@@ -59,7 +59,7 @@ async def examine(config: Path | None, environ: Mapping[str, str]) -> list[Check
     providers, found = _providers(settings, environ)
     checks += found
     try:
-        checks += await _engines(settings, providers)
+        checks += await _engines(settings, providers, environ)
         checks += await _reachable(providers)
     finally:
         for provider in providers.values():
@@ -119,10 +119,12 @@ def _providers(settings: Settings, environ: Mapping[str, str]) -> tuple[dict[str
     return providers, checks
 
 
-async def _engines(settings: Settings, providers: Mapping[str, Provider]) -> list[Check]:
+async def _engines(
+    settings: Settings, providers: Mapping[str, Provider], environ: Mapping[str, str]
+) -> list[Check]:
     """Load the engine of each stage, and run those in this process."""
     try:
-        registry, choices = build_registry(settings, providers)
+        registry, choices = build_registry(settings, providers, environ)
     except StartupError as error:
         return [Check("defaults", "fail", str(error), "Correct the name in the settings.")]
     checks = [await _engine(settings, registry, choice) for choice in choices]

@@ -80,7 +80,7 @@ async def prepare(settings: Settings, environ: Mapping[str, str]) -> Prepared:
     """
     began = time.perf_counter()
     check_exposure(settings)
-    registry, choices = build_registry(settings, load_providers(settings, environ))
+    registry, choices = build_registry(settings, load_providers(settings, environ), environ)
     try:
         await warm(registry, settings)
         voice = await asyncio.to_thread(choose_voice, settings, registry)
@@ -151,7 +151,7 @@ def key_variable(name: str, table: ProviderTable, environ: Mapping[str, str]) ->
 
 
 def build_registry(
-    settings: Settings, providers: Mapping[str, Provider]
+    settings: Settings, providers: Mapping[str, Provider], environ: Mapping[str, str]
 ) -> tuple[Registry, tuple[Choice, ...]]:
     """Choose the model of each stage. Raises `StartupError` when a configured name means nothing."""
     chosen = settings.defaults
@@ -166,7 +166,7 @@ def build_registry(
         _choose("stt", chosen.stt, registry.resolve_stt, "in process, no key needed"),
         _choose("llm", chosen.llm, registry.resolve_llm, "")
         if chosen.llm
-        else _choose_llm(settings, providers),
+        else _choose_llm(settings, providers, environ),
         _choose("tts", chosen.tts, registry.resolve_tts, "in process, no key needed"),
     )
     names = {choice.stage: choice.chosen for choice in choices}
@@ -228,10 +228,10 @@ def _choose(stage: Stage, configured: str | None, resolve: Callable[[str], str],
     return Choice(stage, name, f"set in defaults.{stage}{via}")
 
 
-def _choose_llm(settings: Settings, providers: Mapping[str, Provider]) -> Choice:
+def _choose_llm(settings: Settings, providers: Mapping[str, Provider], environ: Mapping[str, str]) -> Choice:
     google, openai = "google-ai-studio", "openai"
     if google in providers and google not in settings.providers:
-        return _by_key(google)
+        return _by_key(google, environ)
     for name in settings.providers:
         models = [model.id for model in providers[name].models() if model.kind == "llm"]
         if models:
@@ -239,16 +239,16 @@ def _choose_llm(settings: Settings, providers: Mapping[str, Provider]) -> Choice
         if name in WELL_KNOWN:
             return Choice("llm", f"{name}/{WELL_KNOWN[name].default_llm}", f"providers.{name} is configured")
     if openai in providers:
-        return _by_key(openai)
+        return _by_key(openai, environ)
     hint = " or ".join(upstream.key_variables[0] for upstream in WELL_KNOWN.values())
     return Choice(
         "llm", "builtin/echo", f"no language model is configured; set {hint}, or defaults.llm, for a real one"
     )
 
 
-def _by_key(name: str) -> Choice:
-    upstream = WELL_KNOWN[name]
-    return Choice("llm", f"{name}/{upstream.default_llm}", f"{' or '.join(upstream.key_variables)} is set")
+def _by_key(name: str, environ: Mapping[str, str]) -> Choice:
+    variable = key_variable(name, ProviderTable(), environ)
+    return Choice("llm", f"{name}/{WELL_KNOWN[name].default_llm}", f"{variable} is set")
 
 
 def choose_voice(settings: Settings, registry: Registry) -> Choice:
