@@ -72,9 +72,13 @@ class SpeechDetector:
                 await asyncio.sleep(_GATHER_S)  # nobody is behind, so wait for company
             self._wake.clear()
             batch = [(stream, stream.waiting.popleft()) for stream in self._ready if stream.waiting]
+            if not batch:
+                continue  # every stream was closed meanwhile
             frames = [VadFrame(stream.state, frame.pcm) for stream, frame in batch]
             try:
                 scores = await loop.run_in_executor(self._executor, self._vad.infer, frames)
+                if len(scores) != len(frames):
+                    raise ValueError(f"{len(scores)} scores for {len(frames)} frames")
             except Exception:  # one bad batch must not end detection for every session
                 log.exception("speech detection failed for %d frames; they count as silence", len(frames))
                 scores = [0.0] * len(frames)

@@ -58,7 +58,7 @@ class Generation:
         self._caught_up = asyncio.Event()
         self._caught_up.set()
         self._text_complete = False
-        self._voice_deadline: asyncio.Timeout | None = None
+        self._voice_deadline: asyncio.Timeout | None = None  # while the voice speaks
 
     def speak(self, clause: str) -> None:
         """One more clause for the voice."""
@@ -131,12 +131,18 @@ class Generation:
                 asyncio.timeout(None) as self._voice_deadline,
                 aclosing(tts.speak(self._next_clauses(), options)) as chunks,
             ):
-                async for chunk in chunks:
-                    marks = tuple(_scaled(mark, tts.sample_rate, style) for mark in chunk.marks)
-                    await self._send(resampler.process(chunk.pcm), marks, style)
-                    self._expect_voice()
+                self._expect_voice()  # a short reply is complete before its voice is loaded
+                try:
+                    async for chunk in chunks:
+                        marks = tuple(_scaled(mark, tts.sample_rate, style) for mark in chunk.marks)
+                        await self._send(resampler.process(chunk.pcm), marks, style)
+                        self._expect_voice()
+                finally:
+                    self._voice_deadline = None
         except TimeoutError as error:
             raise TimedOutError(f"The voice '{style.model}' stopped answering.") from error
+        if not self._text_complete:
+            raise BadAnswerError(f"The voice '{style.model}' stopped before the reply was complete.")
         await self._send(resampler.flush(), (), style)
         self._dispatch(SpeechFinished(self._order.response_id))
 

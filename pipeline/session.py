@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self, assert_never
 
 from pipeline.audio.buffer import TICK_RATE, InputBuffer
-from pipeline.audio.store import AudioStore
+from pipeline.audio.store import AudioStore, ClipKey
 from pipeline.catalog import Engines
 from pipeline.commands import AudioAppended, Command, FrameScored, Refuse, StartSession
 from pipeline.config import SessionConfig
@@ -89,7 +89,7 @@ class Session:
         self._config = config
         self._input = InputBuffer(config.audio.input.format.rate)
         self._detection: DetectorStream | None = None
-        self._utterances: dict[str, tuple[Transcription, asyncio.Task[None]]] = {}
+        self._utterances: dict[ClipKey, tuple[Transcription, asyncio.Task[None]]] = {}
         self._speaking: tuple[str, int] | None = None  # the open utterance, and how far it has been fed
         self._generations: dict[str, tuple[Generation, asyncio.Task[None]]] = {}
         self._store = AudioStore(max_kept_audio)
@@ -270,23 +270,24 @@ class Session:
         if self._speaking is None:
             return
         item_id, fed = self._speaking
-        if end > fed and item_id in self._utterances:
-            self._utterances[item_id][0].push(self._input.slice(fed, end), self._input.rate)
+        if end > fed and (item_id, 0) in self._utterances:
+            self._utterances[item_id, 0][0].push(self._input.slice(fed, end), self._input.rate)
             self._speaking = (item_id, end)
 
     def _end_utterance(self, effect: EndUtterance) -> None:
         self._feed_utterance(effect.end)
         self._speaking = None
-        audio = self._input.slice(effect.start, effect.end)
+        end = None if effect.end >= self._input.end else effect.end  # not a sample may be lost
+        audio = self._input.slice(effect.start, end)
         self._store.append((effect.item_id, 0), audio, self._input.rate)
-        if running := self._utterances.get(effect.item_id):
+        if running := self._utterances.get((effect.item_id, 0)):
             running[0].finish()
 
     def _drop_utterance(self, item_id: str) -> None:
         if self._speaking is not None and self._speaking[0] == item_id:
             self._speaking = None
-        if running := self._utterances.pop(item_id, None):
-            running[1].cancel()
+        for key in [key for key in self._utterances if key[0] == item_id]:
+            self._utterances.pop(key)[1].cancel()
 
     def _transcribe_clip(self, effect: TranscribeClip) -> None:
         options = SttOptions(effect.language, effect.prompt)
@@ -304,11 +305,16 @@ class Session:
             model=model,
             options=options,
         )
-        key = item_id if index == 0 else f"{item_id}#{index}"
-        task = self._spawn(transcription.run(), f"transcription {key}")
+        key = (item_id, index)
+        task = self._spawn(transcription.run(), f"transcription {item_id}[{index}]")
         self._utterances[key] = (transcription, task)
-        task.add_done_callback(lambda _: self._utterances.pop(key, None))
+        task.add_done_callback(lambda _: self._transcribed(key, transcription))
         return transcription
+
+    def _transcribed(self, key: ClipKey, transcription: Transcription) -> None:
+        # A deleted item's id may have come back with a recording of its own.
+        if key in self._utterances and self._utterances[key][0] is transcription:
+            del self._utterances[key]
 
     # --- tasks ----------------------------------------------------------------------------------------
 

@@ -41,7 +41,8 @@ class Transcription:
         self._options = options
         # Not bounded here: what waits is a copy of audio that the input buffer's limit already bounds.
         self._audio: asyncio.Queue[tuple[bytes, int] | None] = asyncio.Queue()
-        self._deadline: asyncio.Timeout | None = None
+        self._deadline: asyncio.Timeout | None = None  # while it runs
+        self._audio_complete = False
 
     def push(self, pcm: bytes, rate: int) -> None:
         """More audio; its rate in Hertz may change in mid-utterance, as the session's may."""
@@ -50,15 +51,19 @@ class Transcription:
 
     def finish(self) -> None:
         """No more audio; the final text is awaited from now on."""
+        self._audio_complete = True
         self._audio.put_nowait(None)
-        if self._deadline is not None:
-            self._deadline.reschedule(asyncio.get_running_loop().time() + _FINAL_DEADLINE_S)
+        self._expect_final()
 
     async def run(self) -> None:
         """Report the transcript, or why there is none, exactly once. Cancelling it drops everything."""
         try:
             async with asyncio.timeout(None) as self._deadline:
-                await self._transcribe()
+                self._expect_final()  # a recording is complete before its transcription begins
+                try:
+                    await self._transcribe()
+                finally:
+                    self._deadline = None
         except ProviderError as error:
             log.warning("transcription by %s failed: %s", self._model, error)
             self._break(error.code, error.message)
@@ -78,9 +83,11 @@ class Transcription:
                 match event:
                     case TranscriptDelta(text):
                         self._dispatch(TranscriptGrew(self._item_id, text))
-                    case TranscriptFinal(text):
+                    case TranscriptFinal(text) if self._audio_complete:
                         self._dispatch(TranscriptReady(self._item_id, text.strip(), self._content_index))
                         return
+                    case TranscriptFinal():
+                        break  # of half an utterance: nobody could tell what is missing
         self._break("provider_bad_answer", f"The transcription model '{self._model}' ended without a text.")
 
     async def _chunks(self, rate: int) -> AsyncIterator[bytes]:
@@ -93,6 +100,10 @@ class Transcription:
                 yield converted
         if resampler is not None and (rest := resampler.flush()):
             yield rest
+
+    def _expect_final(self) -> None:
+        if self._deadline is not None and self._audio_complete:
+            self._deadline.reschedule(asyncio.get_running_loop().time() + _FINAL_DEADLINE_S)
 
     def _break(self, code: str, message: str) -> None:
         self._dispatch(TranscriptionBroke(self._item_id, code, message, self._content_index))

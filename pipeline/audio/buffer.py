@@ -28,11 +28,14 @@ class InputBuffer:
         self._data += pcm
         self._next += len(pcm) // 2
 
-    def slice(self, start: int, end: int) -> bytes:
-        """The audio between two ticks, as far as it is retained."""
-        first, last = self._sample(start), self._sample(end)
-        if end >= self.end:
-            last = self._next  # rounding must not lose the last sample
+    def slice(self, start: int, end: int | None = None) -> bytes:
+        """The audio between two ticks, as far as it is retained; without `end`, to the very last sample.
+
+        Neighbouring slices join without a gap or a repetition. Ticks are coarser than samples at high rates,
+        so a slice up to the tick `self.end` may lack the last one or two samples.
+        """
+        first = self._sample(start)
+        last = self._next if end is None else min(self._sample(end), self._next)
         return bytes(self._data[2 * max(0, first - self._first) : 2 * max(0, last - self._first)])
 
     def drop(self, before: int) -> None:

@@ -1,0 +1,212 @@
+"""One short line per effect of the engine, for playbooks: its name on the wire and what matters of it."""
+
+from typing import assert_never
+
+from pipeline.effects import (
+    Configure,
+    CutAudio,
+    DropAudio,
+    DropUtterance,
+    Effect,
+    Emit,
+    EndUtterance,
+    FinishSpeaking,
+    ForgetItem,
+    KeepClip,
+    ReportFirstOutput,
+    Speak,
+    StartGeneration,
+    StartUtterance,
+    StopGeneration,
+    TranscribeClip,
+)
+from pipeline.events import (
+    AudioDelta,
+    AudioDone,
+    BufferCleared,
+    BufferCommitted,
+    CallArgumentsDelta,
+    CallArgumentsDone,
+    ErrorRaised,
+    Event,
+    ItemAdded,
+    ItemDeleted,
+    ItemDone,
+    ItemRetrieved,
+    ItemTruncated,
+    OutputItemAdded,
+    OutputItemDone,
+    PartAdded,
+    PartDone,
+    ResponseCreated,
+    ResponseDone,
+    ResponseState,
+    SessionCreated,
+    SessionUpdated,
+    SpeechStarted,
+    SpeechStopped,
+    TextDelta,
+    TextDone,
+    TranscriptDelta,
+    TranscriptDone,
+    TranscriptionCompleted,
+    TranscriptionDelta,
+    TranscriptionFailed,
+)
+from pipeline.items import (
+    FunctionCall,
+    FunctionCallOutput,
+    InputAudio,
+    InputImage,
+    InputText,
+    Item,
+    MessageItem,
+    OutputAudio,
+    OutputText,
+)
+
+__all__ = ["line_of"]
+
+
+def line_of(effect: Effect) -> str:
+    """Events by their names on the wire; everything else with a leading `>`. Positions are in ms."""
+    match effect:
+        case Emit(event):
+            return _event_line(event)
+        case Configure():
+            return "> configure"
+        case StartUtterance(item_id, start, model):
+            return f"> listen {item_id} from {start // 16} with {model}"
+        case EndUtterance(item_id, start, end):
+            return f"> finish listening {item_id} {start // 16}-{end // 16}"
+        case DropUtterance(item_id):
+            return f"> stop listening {item_id}"
+        case DropAudio(before):
+            return f"> drop audio before {before // 16}"
+        case KeepClip(item_id, index, pcm):
+            return f"> keep clip {item_id}[{index}] {len(pcm)} bytes"
+        case TranscribeClip(item_id, index, model):
+            return f"> transcribe clip {item_id}[{index}] with {model}"
+        case CutAudio(item_id, _, milliseconds):
+            return f"> cut audio {item_id} at {milliseconds}"
+        case ForgetItem(item_id):
+            return f"> forget {item_id}"
+        case StartGeneration(response_id, model, _, speech):
+            return f"> generate {response_id} with {model}" + (f", speak as {speech.voice}" if speech else "")
+        case Speak(response_id, text):
+            return f"> speak {response_id} {text!r}"
+        case FinishSpeaking(response_id):
+            return f"> finish speaking {response_id}"
+        case StopGeneration(response_id):
+            return f"> stop {response_id}"
+        case ReportFirstOutput(response_id, seconds):
+            return f"> first output {response_id} after {seconds:.3f} s"
+        case _:
+            assert_never(effect)
+
+
+def _event_line(event: Event) -> str:
+    match event:
+        case SessionCreated():
+            return "session.created"
+        case SessionUpdated():
+            return "session.updated"
+        case ErrorRaised(error, client_event_id):
+            words = ["error", error.code or "-", error.param or "-", client_event_id or ""]
+            return " ".join(words).rstrip()
+        case SpeechStarted(item_id, at):
+            return f"speech_started {item_id} at {at}"
+        case SpeechStopped(item_id, at):
+            return f"speech_stopped {item_id} at {at}"
+        case BufferCommitted(item_id, previous):
+            return f"committed {item_id} after {previous}"
+        case BufferCleared():
+            return "cleared"
+        case TranscriptionDelta(item_id, delta):
+            return f"transcription.delta {item_id} {delta!r}"
+        case TranscriptionCompleted(item_id, transcript, seconds):
+            return f"transcription.completed {item_id} {transcript!r} {seconds:.3f} s"
+        case TranscriptionFailed(item_id, code):
+            return f"transcription.failed {item_id} {code}"
+        case ItemAdded(item, previous):
+            return f"item.added {_item(item)} after {previous}"
+        case ItemDone(item, previous):
+            return f"item.done {_item(item)} after {previous}"
+        case ItemRetrieved(item):
+            return f"item.retrieved {_item(item)}"
+        case ItemDeleted(item_id):
+            return f"item.deleted {item_id}"
+        case ItemTruncated(item_id, _, at):
+            return f"item.truncated {item_id} at {at}"
+        case ResponseCreated(response):
+            return f"response.created {_response(response)}"
+        case ResponseDone(response):
+            return f"response.done {_response(response)}"
+        case OutputItemAdded(response_id, index, item):
+            return f"output_item.added {response_id}[{index}] {_item(item)}"
+        case OutputItemDone(response_id, index, item):
+            return f"output_item.done {response_id}[{index}] {_item(item)}"
+        case PartAdded(part, kind):
+            return f"part.added {part.item_id} {kind}"
+        case PartDone(part, kind, text):
+            return f"part.done {part.item_id} {kind} {text!r}"
+        case TextDelta(part, delta):
+            return f"text.delta {part.item_id} {delta!r}"
+        case TextDone(part, text):
+            return f"text.done {part.item_id} {text!r}"
+        case TranscriptDelta(part, delta):
+            return f"transcript.delta {part.item_id} {delta!r}"
+        case TranscriptDone(part, transcript):
+            return f"transcript.done {part.item_id} {transcript!r}"
+        case AudioDelta(part, pcm, rate):
+            return f"audio.delta {part.item_id} {len(pcm) * 500 // rate} ms"
+        case AudioDone(part):
+            return f"audio.done {part.item_id}"
+        case CallArgumentsDelta(part, call_id, delta):
+            return f"arguments.delta {part.item_id} {call_id} {delta!r}"
+        case CallArgumentsDone(part, call_id, name, arguments):
+            return f"arguments.done {part.item_id} {call_id} {name}({arguments})"
+        case _:
+            assert_never(event)
+
+
+def _item(item: Item) -> str:
+    status = "" if item.status == "completed" else f" {item.status}"
+    match item:
+        case MessageItem(id, role, content):
+            words = [id, role, *(_part(part) for part in content)]
+            return " ".join(words) + status
+        case FunctionCall(id, call_id, name, arguments):
+            return f"{id} {call_id} {name}({arguments}){status}"
+        case FunctionCallOutput(id, call_id, output):
+            return f"{id} output {call_id} {output!r}{status}"
+
+
+def _part(part: object) -> str:
+    match part:
+        case InputText(text) | OutputText(text):
+            return repr(text)
+        case InputAudio(transcript):
+            return f"heard {transcript!r}"
+        case OutputAudio(transcript):
+            return f"spoken {transcript!r}"
+        case InputImage():
+            return "image"
+    raise AssertionError(part)
+
+
+def _response(response: ResponseState) -> str:
+    words = [response.id]
+    if response.status != "in_progress":
+        words.append(response.status)
+    if response.conversation_id is None:
+        words.append("out-of-band")
+    if response.metadata is not None:
+        words.append(f"{dict(response.metadata)}")
+    if response.details is not None:
+        words.append(f"({response.details.reason or response.details.code})")
+    if response.output:
+        words.append("[" + " ".join(item.id for item in response.output) + "]")
+    if response.usage is not None:
+        words.append(f"{response.usage.input_tokens}+{response.usage.output_tokens} tokens")
+    return " ".join(words)
