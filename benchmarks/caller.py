@@ -55,6 +55,7 @@ class Moments:
 class CallerResult:
     turns: list[Moments] = field(default_factory=list)
     late_ms: list[float] = field(default_factory=list)  # of every send: how much later than planned
+    seconds: float = 0.0  # from the greeting to the end
     problem: str = ""  # what ended the call early
 
 
@@ -64,11 +65,12 @@ async def call(plan: CallerPlan, result: CallerResult) -> None:
     try:
         async with connect(plan.url, compression=None, max_size=None, proxy=None, open_timeout=20) as socket:
             await _prepare(socket, plan)
-            caller = _Caller(socket, plan, result)
+            caller, began = _Caller(socket, plan, result), _now()
             hearing = asyncio.create_task(caller.hear())
             try:
                 await caller.speak()
             finally:
+                result.seconds = _now() - began
                 hearing.cancel()
                 await asyncio.gather(hearing, return_exceptions=True)
     except (OSError, WebSocketException, TimeoutError, _RefusedError) as error:
@@ -101,7 +103,7 @@ class _Caller:
 
     async def speak(self) -> None:
         """Every 20 ms a message: words while it is the caller's turn, else silence."""
-        words = iter(self._plan.utterances)
+        words = list(self._plan.utterances)
         utterance: Utterance | None = None
         position, speak_from = 0, _now() + 0.3  # some silence first, as from a real microphone
         tick = _now()
@@ -110,9 +112,7 @@ class _Caller:
             if (wait := tick - _now()) > 0:
                 await asyncio.sleep(wait)
             if utterance is None and tick >= speak_from:
-                utterance, position = next(words, None), 0
-                if utterance is None:
-                    return
+                utterance, position = words.pop(0), 0
                 self._turn = Moments(utterance.name)
                 self._result.turns.append(self._turn)
             speaking = utterance is not None and position < len(utterance.messages)
@@ -125,6 +125,8 @@ class _Caller:
                 self._turn.voice_ended = sent
             position += 1
             if not speaking and (free := self._free_at(self._turn, sent)) is not None:
+                if not words:
+                    return
                 utterance, speak_from = None, free + self._plan.gap_ms / 1000
 
     def _free_at(self, turn: Moments, now: float) -> float | None:

@@ -25,7 +25,7 @@ MS_PER_CHARACTER = 65  # of speech: the pace of an ordinary voice
 
 # No comma before the first full stop: the first thing that can be spoken is the whole sentence.
 FIRST = ("The", " answer", " to", " that", " is", " quite", " simple.")
-REST = (" It", " takes", " a", " little", " while,", " but", " then", " it", " works", " very", " well.")
+REST = (" It", " takes", " a", " while,", " but", " it", " works.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,16 +115,16 @@ def _run(count: int, options: argparse.Namespace, explained_ms: float, core: int
         uvloop.run(_warm_up(server, options))
         if port is not None:
             _delays(port)
-        results, begin, end, own_cpu = uvloop.run(_calls(server, count, options))
-        (began, before), (ended, after) = begin, end
+        before, own_before = server.cost(), time.process_time()
+        results, full = uvloop.run(_calls(server, count, options))
+        after, own_after = server.cost(), time.process_time()
         return run_figures(
             results,
             options.silence,
             explained_ms,
             cpu_seconds=after.cpu_seconds - before.cpu_seconds,
-            window_seconds=ended - began,
-            rss_mib=after.rss_mib,
-            caller_cpu_seconds=own_cpu,
+            rss_mib=full.rss_mib,
+            caller_cpu_seconds=own_after - own_before,
             fakes=None if port is None else _delays(port),
         )
 
@@ -137,13 +137,8 @@ async def _warm_up(server: Server, options: argparse.Namespace) -> None:
         raise RuntimeError(f"the server does not work: {result.problem}")
 
 
-Sample = tuple[float, Cost]
-
-
-async def _calls(
-    server: Server, count: int, options: argparse.Namespace
-) -> tuple[list[CallerResult], Sample, Sample, float]:
-    """Let all callers talk. Costs are taken from when the last has begun until the first has ended."""
+async def _calls(server: Server, count: int, options: argparse.Namespace) -> tuple[list[CallerResult], Cost]:
+    """Let all callers talk; also returns the cost when the first of them hangs up."""
     random.seed(count)  # the same starts every time
     spoken = utterances()
     starts = time.perf_counter() + 0.2
@@ -156,13 +151,10 @@ async def _calls(
         calls.append(
             asyncio.create_task(call(CallerPlan(server.url, options.silence, words, starts_at), result))
         )
-    await asyncio.sleep(starts + spread + 0.5 - time.perf_counter())
-    begin, own = (time.perf_counter(), server.cost()), time.process_time()
     await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
-    end = (time.perf_counter(), server.cost())
-    own = time.process_time() - own
+    full = server.cost()
     await asyncio.gather(*calls)
-    return results, begin, end, own
+    return results, full
 
 
 def _delays(port: int) -> dict[str, Any]:

@@ -59,7 +59,6 @@ def run_figures(
     explained_ms: float,
     *,
     cpu_seconds: float,
-    window_seconds: float,
     rss_mib: float,
     caller_cpu_seconds: float,
     fakes: Mapping[str, Any] | None,
@@ -68,7 +67,11 @@ def run_figures(
     turns = [turn_figures(turn, explained_ms) for result in results for turn in result.turns]
     good = [turn for turn in turns if not turn["problem"] and turn["overhead"] is not None]
     late = [late for result in results for late in result.late_ms]
-    session_minutes = len(results) * window_seconds / 60
+    seconds = sum(result.seconds for result in results)
+
+    def per_minute(cpu_seconds: float) -> float | None:
+        return round(cpu_seconds / seconds * 60, 3) if seconds else None
+
     return {
         "sessions": len(results),
         "turns": len(turns),
@@ -80,14 +83,11 @@ def run_figures(
         # How late the end of speech was found, beyond the silence that the session asks for.
         "detection_ms": _spread([turn["speech_stopped"] - silence_ms for turn in good]),
         "explained_ms": explained_ms,
-        "cpu_seconds_per_session_minute": round(cpu_seconds / session_minutes, 3)
-        if session_minutes
-        else None,
-        "cpu_cores": round(cpu_seconds / window_seconds, 3) if window_seconds else None,
+        "cpu_seconds_per_session_minute": per_minute(cpu_seconds),
         "rss_mib": round(rss_mib, 1),
-        "window_seconds": round(window_seconds, 1),
+        "session_seconds": round(seconds, 1),
         "caller_late_ms": _spread(late),
-        "caller_cores": round(caller_cpu_seconds / window_seconds, 3) if window_seconds else None,
+        "caller_cpu_seconds_per_session_minute": per_minute(caller_cpu_seconds),
         "fakes_late_ms": None if fakes is None else {name: fakes[name] for name in ("p50", "p95")},
         "per_turn": turns,
     }

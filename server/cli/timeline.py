@@ -63,7 +63,9 @@ class Timeline:
                 if self._live is not None or row.label == "reply":
                     continue
             else:
-                self._growing.pop(row.key, None)
+                grown = self._growing.pop(row.key, None)
+                if grown is not None and self._live is not None:
+                    self._live.refresh()  # or it would be drawn once more below the row that replaces it
             if self._live is None:
                 self._console.print(row_line(row), soft_wrap=True)
             else:
