@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from providers.stt.agreement import Agreement
 
@@ -33,6 +32,7 @@ MARGIN = 200 * RATE // 1000  # kept around the speech: the energy misses soft co
 # bounds. -54 dB is below the softest speech through a headset, -40 dB still above the hum of a fan.
 SPEECH_OVER_NOISE, SPEECH_MIN, SPEECH_MAX = 3.0, 0.002, 0.01
 SPEECH_FRAMES = 3  # in a row; a click is shorter
+LOOK = 80 * RATE // 1000  # how much new audio is worth another look
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,7 +48,11 @@ class Utterance:
 
     def __init__(self) -> None:
         self._tail = bytearray()
-        self._energies: list[float] = []  # one per frame of the tail
+        self._energies = np.zeros(
+            1024, np.float32
+        )  # mean square of each frame of the tail, and room for more
+        self._frames = 0
+        self._looked_at = 0  # how much of the tail there was when there was nothing to do
         self._settled: list[str] = []  # the words of the windows before the tail
         self._heard: list[str] = []  # the words of the last partial
         self._heard_until = 0  # the samples of the tail that it stands for
@@ -57,21 +61,29 @@ class Utterance:
     def feed(self, pcm: bytes) -> None:
         """Append audio: whole samples."""
         self._tail += pcm
-        start = len(self._energies)
-        frames = np.frombuffer(self._tail, "<i2", offset=2 * start * FRAME)
-        frames = frames[: len(frames) // FRAME * FRAME].reshape(-1, FRAME).astype(np.float32) / 32768
-        self._energies += np.sqrt(np.mean(frames * frames, axis=1)).tolist()
+        new = len(self._tail) // 2 // FRAME - self._frames
+        if self._frames + new > len(self._energies):
+            self._energies = np.concatenate([self._energies, np.zeros(len(self._energies) + new, np.float32)])
+        samples = np.frombuffer(self._tail, "<i2", count=new * FRAME, offset=2 * self._frames * FRAME)
+        frames = samples.astype(np.float32).reshape(new, FRAME)
+        self._energies[self._frames : self._frames + new] = np.einsum("ij,ij->i", frames, frames)
+        self._energies[self._frames : self._frames + new] *= 1 / (FRAME * 32768**2)
+        self._frames += new
 
     def next_job(self, *, ended: bool) -> Job | None:
         """The inference that is worth running now. After the end, None means that all words are known."""
         samples = len(self._tail) // 2
+        if not ended and samples - self._looked_at < LOOK:
+            return None
         if samples > MAX_WINDOW:
             return self._window(self._quietest_point())
         first, last = self._speech(samples)
         if last <= self._heard_until:
+            self._looked_at = samples
             return None
         pause, new = samples - last >= PAUSE, last - max(first, self._heard_until)
         if not ended and not pause and new < STEP:
+            self._looked_at = samples
             return None
         kind: Literal["partial", "final"] = "final" if ended else "partial"
         return Job(kind, self._cut_out(first, last, samples), min(samples, last + MARGIN))
@@ -87,7 +99,10 @@ class Utterance:
         if job.kind == "window":
             self._settled += words
             del self._tail[: 2 * job.until]
-            del self._energies[: job.until // FRAME]
+            gone = job.until // FRAME
+            self._energies[: self._frames - gone] = self._energies[gone : self._frames]
+            self._frames -= gone
+            self._looked_at = 0
             self._heard, self._heard_until = [], 0
             return self._agreement.hear(self._settled, len(self._settled))
         self._heard, self._heard_until = words, job.until
@@ -112,27 +127,22 @@ class Utterance:
 
     def _speech(self, until: int) -> tuple[int, int]:
         """Where speech begins and ends in the first `until` samples of the tail; equal if there is none."""
-        energies = np.array(self._energies[: -(-until // FRAME)])
-        if not len(energies):
+        energies = self._energies[: min(self._frames, -(-until // FRAME))]
+        if len(energies) < SPEECH_FRAMES:
             return 0, 0
-        noise = float(np.percentile(energies, 10))
-        loud = energies > min(max(SPEECH_OVER_NOISE * noise, SPEECH_MIN), SPEECH_MAX)
-        runs = _moving_sum(loud.astype(np.float64), SPEECH_FRAMES) >= SPEECH_FRAMES - 0.5
-        begins = np.flatnonzero(runs)
-        if not len(begins):
+        quiet = len(energies) // 10
+        noise = float(np.partition(energies, quiet)[quiet])
+        loud = energies > min(max(SPEECH_OVER_NOISE**2 * noise, SPEECH_MIN**2), SPEECH_MAX**2)
+        run = loud[2:] & loud[1:-1] & loud[:-2]  # true where a run of SPEECH_FRAMES begins
+        first = int(run.argmax())
+        if not run[first]:
             return 0, 0
-        return int(begins[0]) * FRAME, min(until, (int(begins[-1]) + SPEECH_FRAMES) * FRAME)
+        last = len(run) - int(run[::-1].argmax()) - 1
+        return first * FRAME, min(until, (last + SPEECH_FRAMES) * FRAME)
 
     def _quietest_point(self) -> int:
         """Where to cut a tail that has become too long: the middle of its quietest quarter of a second."""
         width = 13
         first, last = MIN_WINDOW // FRAME, MAX_WINDOW // FRAME
-        sums = _moving_sum(np.array(self._energies[first:last]), width)
+        sums = np.convolve(np.sqrt(self._energies[first:last]), np.ones(width), mode="valid")
         return (first + int(sums.argmin()) + width // 2) * FRAME
-
-
-def _moving_sum(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
-    """The sum of each `width` neighbours; element i belongs to those that begin at i."""
-    if len(values) < width:
-        return np.zeros(0)
-    return np.convolve(values, np.ones(width), mode="valid")

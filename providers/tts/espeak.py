@@ -14,9 +14,11 @@ from providers.workers import WorkerPool
 
 __all__ = ["EspeakTts", "pieces"]
 
-# The most that is given to the library in one go. It bounds both how long one session keeps it from the
-# others (20 ms) and how much audio is ready but not yet fetched (20 s, 1 MiB), however slow the listener.
-MAX_PIECE = 240  # characters
+# The most that is given to the library in one go, in letters. It bounds both how long one session keeps it
+# from the others (20 ms) and how much audio is ready but not yet fetched (10 s of plain text, 40 s of the
+# worst, which is 1.7 MiB), however slow the listener. A digit or an ideograph counts as four letters.
+MAX_PIECE = 240
+LONG_CHARACTER = 4
 MAX_CHUNK = 22_050 * 2  # bytes: one second
 
 # The library drops the pause at the end of what it is given, so it is put back in front of what follows.
@@ -153,18 +155,28 @@ class EspeakTts:
 
 
 def pieces(text: str) -> Iterator[str]:
-    """Cut `text` into pieces of at most `MAX_PIECE` characters; joined they are the text.
+    """Cut `text` into pieces as long as `MAX_PIECE` letters at most; joined they are the text.
 
     Cuts at the last punctuation, else at the last white space, else anywhere.
     """
-    while len(text) > MAX_PIECE:
-        breaks = [match.span() for match in BREAK.finditer(text, 0, MAX_PIECE)]
-        marked = [end for start, end in breaks if not text[start].isspace() and end > MAX_PIECE // 4]
-        cut = marked[-1] if marked else breaks[-1][1] if breaks else MAX_PIECE
+    while (reach := _reach(text)) < len(text):
+        breaks = [match.span() for match in BREAK.finditer(text, 0, reach)]
+        marked = [end for start, end in breaks if not text[start].isspace() and end > reach // 4]
+        cut = marked[-1] if marked else breaks[-1][1] if breaks else reach
         yield text[:cut]
         text = text[cut:]
     if text:
         yield text
+
+
+def _reach(text: str) -> int:
+    """How many characters from the start may be spoken in one go."""
+    room = MAX_PIECE
+    for index, char in enumerate(text[:MAX_PIECE]):
+        room -= LONG_CHARACTER if char.isdigit() or unicodedata.east_asian_width(char) in "WF" else 1
+        if room < 0:
+            return index
+    return min(len(text), MAX_PIECE)
 
 
 def _has_words(text: str) -> bool:

@@ -205,6 +205,23 @@ def test_long_text_is_cut_where_it_hurts_least() -> None:
     assert list(pieces("")) == []
 
 
+@pytest.mark.parametrize(
+    "text", ["999 " * 100, "\u6f22" * 240, "\U0001f600" * 240, "a, " * 100, "word " * 100]
+)
+def test_no_piece_holds_the_library_for_long_whatever_it_consists_of(text: str) -> None:
+    library = open_espeak()
+
+    for piece in pieces(text):
+        heard: list[int] = []
+
+        def sink(pcm: bytes, words: list[WordStart], heard: list[int] = heard) -> bool:
+            heard.append(len(pcm) // 2)
+            return True
+
+        library.synthesise(piece, "gmw/en-US", 175, sink)
+        assert sum(heard) < 45 * library.sample_rate
+
+
 def test_voices_have_names_and_languages(tts: EspeakTts) -> None:
     assert tts.voices is not None
     ids = [voice.id for voice in tts.voices]
