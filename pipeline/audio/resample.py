@@ -1,10 +1,10 @@
 """A streaming resampler for the live path: short, so that it adds little delay, and exact in time.
 
-A windowed-sinc filter, applied block by block: `down` input samples give `up` output samples, each a weighted
-sum of the samples around it, so that one small matrix product makes a whole block. Output sample n lies
-exactly at input time n * rate_in / rate_out, so positions need no correction; what the filter costs is only that
-the last millisecond or two of a stream waits for what follows. Quality libraries look ahead 10 to 40 ms, which
-a conversation hears.
+A windowed-sinc filter, applied block by block: `down` input samples give `up` output samples, each a
+weighted sum of the samples around it, so that one small matrix product makes a whole block. Output sample n
+lies exactly at input time n * rate_in / rate_out, so positions need no correction; what the filter costs is
+only that the last millisecond or two of a stream waits for what follows. Quality libraries look ahead 10 to
+40 ms, which a conversation hears.
 """
 
 from functools import lru_cache
@@ -79,7 +79,7 @@ class Resampler:
         # A view of overlapping windows. `sliding_window_view` makes the same one in 30 us instead of 0.5.
         step = data.itemsize
         windows = np.ndarray((blocks, width), data.dtype, data, strides=(self._down * step, step))
-        result = np.rint(np.dot(windows, self._filter)).ravel()
+        result: NDArray[np.float32] = np.rint(np.dot(windows, self._filter)).ravel()
         return result.clip(-32768, 32767).astype("<i2").tobytes()
 
 
