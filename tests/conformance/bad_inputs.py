@@ -371,7 +371,7 @@ RESPONSES = {
         ("object_above_max_properties", "array_above_max_length", "invalid_value"),
     ),
     "a long metadata key": respond("metadata", {"k" * 65: "v"}, TOO_LONG, "metadata"),
-    "a long metadata value": respond("metadata", {"k": "v" * 513}, TOO_LONG, "metadata"),
+    "a long metadata value": respond("metadata", {"k": "v" * 513}, TOO_LONG, "metadata.k"),
     "cancel of nothing": BadInput({"type": "response.cancel"}, "response_cancel_not_active"),
     "cancel of an unknown response": BadInput(
         {"type": "response.cancel", "response_id": "resp_nobody"}, "response_cancel_not_active"

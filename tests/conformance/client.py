@@ -173,10 +173,11 @@ class Talk:
     async def settle(self) -> list[Event]:
         """Everything that the server sends until it has handled all that was sent so far.
 
-        Events are handled in the order of their arrival, so the answer to an empty update comes last.
+        Events are handled in the order of their arrival, so the answer to a cancellation of a response that
+        never was comes last.
         """
-        await self.send("session.update", session={"type": "realtime"})
-        return (await self.until("session.updated"))[:-1]
+        fence = await self.send("response.cancel", response_id="resp_fence")
+        return (await self.until(lambda event: _answers(event, fence)))[:-1]
 
     async def error(self) -> Event:
         """The next event, which has to be an error: its inner object."""
@@ -189,20 +190,23 @@ class Talk:
 
     async def update(self, **session: Any) -> Event:
         """Change the session; its new state."""
-        await self.send("session.update", session={"type": "realtime"} | session)
-        event = await self.receive()
-        while event["type"] != "session.updated":
-            assert event["type"] != "error", f"the update was refused: {event}"
-            event = await self.receive()
+        id = await self.send("session.update", session={"type": "realtime"} | session)
+        for event in await self.settle():
+            assert not _answers(event, id), f"the update was refused: {event}"
         return self.session
 
     async def add(self, item: Event, **members: Any) -> Event:
         """Add an item to the conversation; the item as the server keeps it."""
-        await self.send("conversation.item.create", item=item, **members)
+        id = await self.send("conversation.item.create", item=item, **members)
         event = await self.receive()
-        assert event["type"] == "conversation.item.added", f"expected the item, got {event}"
-        kept = (await self.until(lambda e: e["type"] == "conversation.item.done"))[-1]["item"]
-        assert isinstance(kept, dict)
+        while event["type"] != "conversation.item.added" or event["item"]["type"] != item["type"]:
+            assert not _answers(event, id), f"the item was refused: {event}"
+            event = await self.receive()
+        item_id = event["item"]["id"]
+        done = await self.until(
+            lambda e: e["type"] == "conversation.item.done" and e["item"]["id"] == item_id
+        )
+        kept: Event = done[-1]["item"]
         return kept
 
     async def type(self, text: str, **members: Any) -> Event:
@@ -231,7 +235,8 @@ class Talk:
         """The response with this id, or the next to be created, once it is done."""
         if id is None:
             id = (await self.until("response.created"))[-1]["response"]["id"]
-        await self.until(lambda e: e["type"] == "response.done" and e["response"]["id"] == id)
+        if not self.oracle.sequence.responses[id].over:
+            await self.until(lambda e: e["type"] == "response.done" and e["response"]["id"] == id)
         return self.reply_so_far(id)
 
     def reply_so_far(self, id: str) -> Reply:
@@ -258,6 +263,11 @@ class Talk:
             await self.send("conversation.item.retrieve", item_id=id)
             (await self.until("conversation.item.retrieved"))[-1]
         return list(self.oracle.sequence.order)
+
+
+def _answers(event: Event, event_id: str) -> bool:
+    """Whether this is an error about that client event."""
+    return bool(event["type"] == "error" and event["error"]["event_id"] == event_id)
 
 
 def openai_client(server_url: str, api_key: str = "not needed") -> AsyncOpenAI:

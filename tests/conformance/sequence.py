@@ -102,8 +102,6 @@ class Sequence:
                 self.inserts.remove(previous)
             if previous is not None and previous not in self.order:
                 return [*problems, f"previous_item_id {previous} is not in the conversation"]
-        elif previous in self.inserts:
-            self.inserts.remove(previous)
         self.order.insert(0 if previous is None else self.order.index(previous) + 1, id)
         self.known_items.add(id)
         self.added[id] = previous

@@ -128,7 +128,6 @@ async def test_a_client_that_does_not_read_is_disconnected_and_nobody_else_notic
         assert (await session.ask("Hello")).text == "You said: Hello"
 
 
-@pytest.mark.xfail(reason="sessions do not expire yet", strict=True)
 @pytest.mark.timeout(10)
 async def test_a_session_that_has_lived_its_time_ends_with_an_error_and_a_close(tight_url: str) -> None:
     async with connect(tight_url.replace("http", "ws", 1) + "/v1/realtime", proxy=None) as socket:
