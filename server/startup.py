@@ -233,6 +233,8 @@ def _choose_llm(settings: Settings, providers: Mapping[str, Provider], environ: 
     if google in providers and google not in settings.providers:
         return _by_key(google, environ)
     for name in settings.providers:
+        if name not in providers:  # it could not be made; `parley doctor` goes on nevertheless
+            continue
         models = [model.id for model in providers[name].models() if model.kind == "llm"]
         if models:
             return Choice("llm", f"{name}/{models[0]}", f"the first model of providers.{name}")

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from providers.contracts import Stt, SttOptions, Tts, TtsOptions, Vad, VadFrame
+from providers.errors import UnknownModelError
 from providers.registry import Registry
 
 __all__ = ["ENGINE_STAGES", "EngineStage", "warm_stage"]
@@ -34,12 +35,18 @@ async def warm_stage(registry: Registry, stage: EngineStage, *, run: bool) -> fl
             await _run_stt(stt)
     elif stage == "tts":
         tts = await asyncio.to_thread(registry.tts, defaults.tts)
-        voice = registry.resolve_voice(defaults.tts, defaults.voice)
         if run:
-            await _run_tts(tts, voice)
+            await _run_tts(tts, _voice(registry, tts))
     else:
         await asyncio.to_thread(registry.llm, defaults.llm)
     return time.perf_counter() - began
+
+
+def _voice(registry: Registry, tts: Tts) -> str:
+    try:
+        return registry.resolve_voice(registry.defaults.tts, registry.defaults.voice)
+    except UnknownModelError:  # not a matter of the engine; whoever chooses the voice complains
+        return tts.voices[0].id if tts.voices else registry.defaults.voice
 
 
 def _run_vad(vad: Vad) -> None:
