@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import re
 import signal
@@ -15,6 +16,9 @@ from pathlib import Path
 
 import openai
 import pytest
+from typer.testing import CliRunner
+
+from server.cli import app
 
 PARLEY = Path(sys.executable).with_name("parley")
 PATIENCE = 60  # seconds; only a guard against a process that never ends
@@ -76,6 +80,20 @@ async def first_event(url: str) -> str:
         return event.type
 
 
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty folder to run commands of this process in, whose logging is put right again."""
+    for name in set(os.environ) - set(environment()):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield tmp_path
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
 def test_help_comes_at_once_and_teaches(tmp_path: Path) -> None:
     code = (
         "import sys; before = set(sys.modules); import server.cli;"
@@ -92,10 +110,10 @@ def test_help_comes_at_once_and_teaches(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["serve", "talk", "doctor"])
-def test_every_command_has_help(tmp_path: Path, command: str) -> None:
-    told = run(command, "--help", cwd=tmp_path)
+def test_every_command_has_help(here: Path, command: str) -> None:
+    told = CliRunner().invoke(app, [command, "--help"])
 
-    assert told.returncode == 0
+    assert told.exit_code == 0
     assert "--config" in told.stdout
 
 
@@ -103,10 +121,10 @@ def test_the_version_is_printed(tmp_path: Path) -> None:
     assert re.fullmatch(r"parley \d+\.\d+\.\d+\S*\n", run("--version", cwd=tmp_path).stdout)
 
 
-def test_without_arguments_help_is_shown(tmp_path: Path) -> None:
-    told = run(cwd=tmp_path)
+def test_without_arguments_help_is_shown(here: Path) -> None:
+    told = CliRunner().invoke(app, [])
 
-    assert told.returncode == 2
+    assert told.exit_code == 2
     assert "serve" in told.stdout + told.stderr
 
 
@@ -187,32 +205,32 @@ def test_a_port_that_is_taken_is_told_in_one_line(tmp_path: Path) -> None:
     ],
 )
 def test_serve_refuses_with_a_reason_and_no_traceback(
-    tmp_path: Path, arguments: list[str], expected: str
+    here: Path, arguments: list[str], expected: str
 ) -> None:
-    told = run("serve", *arguments, cwd=tmp_path)
+    told = CliRunner().invoke(app, ["serve", *arguments])
 
-    assert told.returncode == 1
+    assert told.exit_code == 1
     assert told.stderr.startswith("parley serve: ")
     assert expected in told.stderr
     assert "Traceback" not in told.stderr
 
 
-def test_settings_that_are_wrong_are_told_before_anything_is_loaded(tmp_path: Path) -> None:
-    (tmp_path / "parley.toml").write_text("[server]\nprot = 1\n")
+def test_settings_that_are_wrong_are_told_before_anything_is_loaded(here: Path) -> None:
+    (here / "parley.toml").write_text("[server]\nprot = 1\n")
 
-    told = run("serve", cwd=tmp_path)
+    told = CliRunner().invoke(app, ["serve"])
 
-    assert told.returncode == 1
+    assert told.exit_code == 1
     assert "parley.toml: server.prot is not a setting; did you mean server.port?" in told.stderr
 
 
-def test_a_refusal_is_json_where_json_was_asked_for(tmp_path: Path) -> None:
-    (tmp_path / "parley.toml").write_text('[defaults]\nllm = "no/model"\n')
+def test_a_refusal_is_json_where_json_was_asked_for(here: Path) -> None:
+    (here / "parley.toml").write_text('[defaults]\nllm = "no/model"\n')
 
-    told = run("serve", "--port", "0", "--log-format", "json", cwd=tmp_path)
+    told = CliRunner().invoke(app, ["serve", "--port", "0", "--log-format", "json"])
 
     (line,) = told.stderr.splitlines()
-    assert told.returncode == 1
+    assert told.exit_code == 1
     assert json.loads(line)["level"] == "error"
     assert "defaults.llm" in json.loads(line)["message"]
 
