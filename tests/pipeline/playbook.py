@@ -210,8 +210,7 @@ class Playbook:
 
 def snapshot(engine: Engine) -> Any:
     """Everything that an engine remembers, as plain data, to compare two moments."""
-    state = {name: value for name, value in vars(engine).items()}
-    return _plain(state)
+    return _plain(vars(engine))
 
 
 def _plain(value: Any) -> Any:
