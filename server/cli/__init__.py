@@ -1,5 +1,6 @@
 """The command `parley`. Each command imports what it needs when it runs, so that help comes at once."""
 
+import os
 from typing import Annotated
 
 import typer
@@ -50,4 +51,6 @@ def parley(
 
 def main() -> None:
     """The console script."""
+    # Sessions have worker threads enough; those of the BLAS library would spin beside them for nothing.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     app()
