@@ -15,10 +15,7 @@ class BuiltinProvider(Provider):
 
     def __init__(self, settings: ProviderSettings) -> None:
         super().__init__(settings)
-        for option in settings.options:
-            raise ValueError(
-                f"provider '{settings.name}': unknown option '{option}'; kind builtin takes none"
-            )
+        settings.refuse_options("builtin")
         self._echo = EchoLlm(settings.name)
 
     def models(self) -> Sequence[ModelInfo]:

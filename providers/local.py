@@ -20,10 +20,11 @@ MODELS = (
 
 
 class LocalProvider(Provider):
-    """Loads each engine when it is first asked for, once, whoever asks at the same time."""
+    """Loads each engine when it is first asked for, once, whoever asks at the same time. Takes no options."""
 
     def __init__(self, settings: ProviderSettings) -> None:
         super().__init__(settings)
+        settings.refuse_options("local")
         self._engines: dict[str, Any] = {}
         self._lock = threading.Lock()
 

@@ -22,6 +22,11 @@ class ProviderSettings:
     options: Mapping[str, Any] = field(default_factory=dict)  # the table without `kind` and `api_key_env`
     api_key: str | None = field(default=None, repr=False)
 
+    def refuse_options(self, kind: str) -> None:
+        """For kinds that have none: raises a `ValueError` that names the first option given."""
+        for option in self.options:
+            raise ValueError(f"provider '{self.name}': unknown option '{option}'; kind {kind} takes none")
+
 
 class Provider:
     """One upstream. Subclasses override the kinds of engine that they have.

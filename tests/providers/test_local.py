@@ -116,3 +116,8 @@ def test_loading_everything_prints_nothing_and_imports_no_carrier_of_weights() -
     )
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_an_option_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="'local': unknown option 'model_dir'"):
+        LocalProvider(ProviderSettings("local", {"model_dir": "/tmp"}))
