@@ -200,13 +200,13 @@ def test_what_was_heard_at_the_pause_needs_no_second_look() -> None:
 def test_a_long_utterance_is_cut_in_a_pause() -> None:
     utterance = Utterance()
     voice = recording("two_cities", RATE)
-    utterance.feed(voice[: 2 * 5 * RATE] + silence(400, RATE) + voice[2 * 5 * RATE : 2 * 9 * RATE])
+    utterance.feed(voice[: 2 * 8 * RATE] + silence(400, RATE) + voice[2 * 8 * RATE : 2 * 13 * RATE])
 
     job = utterance.next_job(ended=False)
 
     assert job is not None
     assert job.kind == "window"
-    assert 5 * RATE < job.until < 5.4 * RATE
+    assert 8 * RATE < job.until < 8.4 * RATE
     assert len(job.pcm) <= 2 * MAX_WINDOW
 
 
