@@ -20,8 +20,8 @@ __all__ = [
 ]
 
 TABLE_HEAD = """\
-| sessions | turns | voice to voice, ms | overhead, ms | of it turn detection | and the rest | CPU s per session-minute \
-| memory, MiB | caller late p95, ms | fakes late p95, ms | problems |
+| sessions | turns | voice to voice, ms | overhead, ms | of it turn detection | and the rest \
+| CPU s per session-minute | memory, MiB | caller late p95, ms | fakes late p95, ms | problems |
 |---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"""
 
 
