@@ -133,8 +133,10 @@ async def test_a_recording_inside_an_item_is_transcribed_for_the_model(server_ur
         content = [{"type": "input_audio", "audio": recorded()}]
         kept = await session.add({"type": "message", "role": "user", "content": content})
         reply = await session.respond()
+        later = await retrieve(session, kept["id"])
 
         assert "audio" not in kept["content"][0]
+        assert reply.text == f"You said: {later['content'][0]['transcript']}"
         assert words(reply.text)[:4] == ["you", "said", "ever", "tried"]
 
 

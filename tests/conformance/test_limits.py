@@ -14,7 +14,7 @@ from server.background import running_server
 from server.settings import Limits, ServerSettings, Settings
 from tests.conformance.client import RATE, bare_socket, talk
 from tests.conformance.shapes import check_shape
-from tests.speech import silence
+from tests.speech import recording, silence
 
 MIB = 1024 * 1024
 
@@ -92,6 +92,15 @@ async def test_a_buffer_that_is_full_refuses_audio_until_it_is_committed(tight_u
             await session.receive()
 
         assert error["type"] == "invalid_request_error"
+
+
+async def test_speech_longer_than_the_buffer_is_committed_in_pieces_without_a_gap(tight_url: str) -> None:
+    async with talk(tight_url, audio={"input": {"turn_detection": {"create_response": False}}}) as session:
+        await session.append(recording("two_cities", RATE)[: 2 * RATE * 6])
+        stopped = (await session.until("input_audio_buffer.speech_stopped"))[-1]
+        started = (await session.until("input_audio_buffer.speech_started"))[-1]
+
+        assert started["audio_start_ms"] == stopped["audio_end_ms"]
 
 
 async def test_a_client_above_its_rate_is_slowed_down_and_loses_nothing(tight_url: str) -> None:

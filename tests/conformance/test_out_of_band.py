@@ -155,3 +155,15 @@ async def test_metadata_is_echoed_inside_the_conversation_as_well(
 
         assert reply.response["metadata"] == {"client_event_id": "x"}
         assert reply.response["conversation_id"]
+
+
+async def test_explicit_nulls_are_the_same_as_leaving_members_out(server_url: str) -> None:
+    names = ["instructions", "tools", "tool_choice", "conversation", "output_modalities", "max_output_tokens"]
+    names += ["input", "metadata", "audio"]
+    async with talk(server_url, text=True) as session:
+        await session.type("Hello")
+        reply = await session.respond(**dict.fromkeys(names))
+        await session.send("response.create", response=None)
+        again = await session.reply()
+
+        assert [reply.text, again.text] == ["You said: Hello"] * 2

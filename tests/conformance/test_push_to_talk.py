@@ -5,7 +5,7 @@ import base64
 import pytest
 
 from tests.conformance.client import RATE, bare_socket, talk
-from tests.conformance.hearing import VOICE_WORDS, voice, words
+from tests.conformance.hearing import VOICE_MS, VOICE_WORDS, voice, words
 from tests.speech import silence
 
 MANUAL = {"input": {"turn_detection": None}}
@@ -123,6 +123,31 @@ async def test_audio_may_arrive_in_pieces_of_any_size(server_url: str) -> None:
         completed = (await session.until(f"{TRANSCRIPTION}.completed"))[-1]
 
         assert words(completed["transcript"])[:4] == VOICE_WORDS
+
+
+async def test_the_format_may_change_in_the_middle_of_the_audio(server_url: str) -> None:
+    async with talk(server_url, audio=MANUAL) as session:
+        await session.append(voice(1_500))
+        await session.update(audio={"input": {"format": {"type": "audio/pcm", "rate": 16_000}}})
+        await session.append(voice(VOICE_MS, 16_000)[len(voice(1_500, 16_000)) :], rate=16_000)
+        await session.send("input_audio_buffer.commit")
+        completed = (await session.until(f"{TRANSCRIPTION}.completed"))[-1]
+
+        assert words(completed["transcript"]) == VOICE_WORDS
+        assert completed["usage"] == {"type": "duration", "seconds": VOICE_MS / 1_000}
+
+
+async def test_turn_detection_may_be_switched_off_in_mid_speech(server_url: str) -> None:
+    async with talk(server_url) as session:
+        await session.append(voice(1_500))
+        started = (await session.until("input_audio_buffer.speech_started"))[-1]
+        await session.update(audio=MANUAL)
+        await session.append(voice()[len(voice(1_500)) :])
+        await session.send("input_audio_buffer.commit")
+        completed = (await session.until(f"{TRANSCRIPTION}.completed"))[-1]
+
+        assert completed["item_id"] == started["item_id"]
+        assert words(completed["transcript"]) == VOICE_WORDS
 
 
 async def test_fifteen_mebibytes_fit_into_one_append(server_url: str) -> None:

@@ -209,6 +209,13 @@ async def test_any_text_survives_the_round_trip(server_url: str, text: str) -> N
             assert reply.text == f"You said: {text.strip()}"
 
 
+@pytest.mark.parametrize("text", ["😀😀😀", "...", "3.14159 USD @ #1 <b>&amp;", "x" * 500, "\n\n"])
+async def test_text_that_is_hard_to_speak_does_no_harm(server_url: str, text: str) -> None:
+    async with talk(server_url) as session:
+        assert (await session.ask(f"[[say {text}]]")).status == "completed"
+        assert (await session.ask("Hello")).audio
+
+
 async def test_model_names_of_the_public_service_find_a_model(server_url: str) -> None:
     for name in ("gpt-realtime", "gpt-realtime-2.1", "gpt-4o-realtime-preview"):
         async with talk(server_url, model=name, text=True) as session:
