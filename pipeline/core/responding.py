@@ -166,9 +166,11 @@ class Responder:
         return self._responses.get(response_id)
 
     def _writing(self, response_id: str) -> _Running | None:
-        """The response whose model has not finished yet."""
+        """The response whose model is at work."""
         running = self._running(response_id)
-        return running if running is not None and running.finished is None else None
+        if running is None or running.request is None or running.finished is not None:
+            return None
+        return running
 
     def text(self, fact: TextGenerated, now: float) -> None:
         if running := self._writing(fact.response_id):

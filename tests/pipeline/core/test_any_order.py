@@ -1,0 +1,300 @@
+"""Any sequence of orders and facts, also late, doubled and foreign ones, keeps the rules of the protocol."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from pipeline.commands import (
+    AudioAppended,
+    CancelResponse,
+    ClearAudio,
+    Command,
+    CommitAudio,
+    CreateItem,
+    CreateResponse,
+    DeleteItem,
+    EngineFact,
+    FrameScored,
+    GenerationFailed,
+    GenerationFinished,
+    Refuse,
+    ResponseParams,
+    RetrieveItem,
+    SpeechFinished,
+    SpeechSynthesized,
+    StartSession,
+    TextGenerated,
+    ToolCallGenerated,
+    ToolCallOpened,
+    TranscriptGrew,
+    TranscriptionBroke,
+    TranscriptReady,
+    TruncateItem,
+    UpdateSession,
+)
+from pipeline.core.engine import Engine
+from pipeline.core.state import EngineLimits
+from pipeline.effects import Emit, StartUtterance
+from pipeline.errors import InvalidRequest
+from pipeline.events import ErrorRaised
+from pipeline.items import (
+    FunctionCall,
+    FunctionCallOutput,
+    InputAudio,
+    InputText,
+    Item,
+    ItemReference,
+    MessageItem,
+    OutputText,
+)
+from providers.contracts import FunctionTool, LlmUsage, NamedToolChoice, TextMark
+from tests.chance import examples
+from tests.pipeline.playbook import FRAME, FakeCatalog, counting_ids, session_config, snapshot
+from tests.pipeline.witness import Witness
+
+LIMITS = EngineLimits(
+    max_items=12,
+    max_buffer_seconds=2,
+    max_pending_transcripts=3,
+    max_parallel_responses=3,
+    max_reply_chars=60,
+    max_output_items=4,
+)
+which = st.integers(0, 30)  # one of what there is; shrinks to the oldest
+words = st.sampled_from(["", "Hi", "One two, three four. ", "Five.\n", " six seven"])
+modalities = st.sampled_from([("text",), ("audio",), ("text", "audio")])
+tools: st.SearchStrategy[tuple[FunctionTool, ...]] = st.sampled_from([(), (FunctionTool("f"),)])
+choices = st.sampled_from(["auto", "none", NamedToolChoice("f")])
+detections = st.none() | st.fixed_dictionaries(
+    {},
+    optional={
+        "type": st.sampled_from(["server_vad", "semantic_vad"]),
+        "threshold": st.sampled_from([0.0, 0.5, 1.0]),
+        "silence_duration_ms": st.sampled_from([0, 64, 100]),
+        "prefix_padding_ms": st.sampled_from([0, 100, 10_000]),
+        "eagerness": st.sampled_from(["low", "high"]),
+        "create_response": st.booleans(),
+        "interrupt_response": st.booleans(),
+    },
+)
+updates = st.fixed_dictionaries(
+    {},
+    optional={
+        "model": st.sampled_from(["lab/llm", "lab/other", "missing"]),
+        "instructions": words,
+        "output_modalities": modalities,
+        "tools": tools,
+        "tool_choice": choices,
+        "audio": st.fixed_dictionaries(
+            {},
+            optional={
+                "input": st.fixed_dictionaries(
+                    {},
+                    optional={
+                        "turn_detection": detections,
+                        "transcription": st.none() | st.just({"model": "lab/stt"}),
+                    },
+                ),
+                "output": st.fixed_dictionaries({"voice": st.sampled_from(["Ann", "nobody"])}),
+            },
+        ),
+    },
+)
+
+
+class AnyOrder(RuleBasedStateMachine):
+    @initialize(patch=updates)
+    def begin(self, patch: dict[str, Any]) -> None:
+        patch = {**patch, "tool_choice": "auto"}
+        self.engine = Engine(
+            session_config(patch),
+            FakeCatalog(),
+            default_stt="lab/stt",
+            limits=LIMITS,
+            new_id=counting_ids(),
+        )
+        self.witness = Witness(self.engine)
+        self.ticks = 0
+        self.unjudged: list[tuple[int, int]] = []
+        self.items = ["mine"]  # ids that a client can have heard of
+        self.tell(StartSession())
+
+    def tell(self, command: Command) -> None:
+        before = None if isinstance(command, EngineFact) else snapshot(self.engine)
+
+        effects = self.engine.handle(command, 0.0)
+
+        self.witness.saw(command, effects)
+        if effects and isinstance(effects[0], Emit) and isinstance(effects[0].event, ErrorRaised):
+            assert effects[0].event.client_event_id == getattr(command, "event_id", None)
+            assert snapshot(self.engine) == before
+        self.items += [e.item_id for e in effects if isinstance(e, StartUtterance)]
+        self.items += [id for id in self.witness.order if id not in self.items]
+
+    def item(self, number: int) -> str:
+        return _pick([*self.items, "gone"], number)
+
+    def response(self, number: int) -> str:
+        return _pick([*self.witness.responses, "gone"], number)
+
+    # --- orders ---------------------------------------------------------------------------------------
+
+    @rule(patch=updates)
+    def update(self, patch: dict[str, Any]) -> None:
+        self.tell(UpdateSession(patch, "e"))
+
+    @rule()
+    def refuse(self) -> None:
+        self.tell(Refuse(InvalidRequest("what?"), "e"))
+
+    @rule()
+    def commit(self) -> None:
+        self.tell(CommitAudio("e"))
+
+    @rule()
+    def clear(self) -> None:
+        self.tell(ClearAudio("e"))
+
+    @rule(
+        id=st.none() | which,
+        previous=st.none() | st.just("root") | which,
+        role=st.sampled_from(["user", "system", "assistant"]),
+        clip=st.booleans(),
+    )
+    def create_message(self, id: int | None, previous: int | str | None, role: str, clip: bool) -> None:
+        self.tell(CreateItem(self._message(id, role, clip), self._place(previous), "e"))
+
+    @rule(id=st.none() | which, call=which, output=st.booleans())
+    def create_call(self, id: int | None, call: int, output: bool) -> None:
+        name = "" if id is None else self.item(id)
+        call_id = f"call_{call % 4}" if call % 5 else ""
+        item: Item = (
+            FunctionCallOutput(name, call_id, "x") if output else FunctionCall(name, call_id, "f", "{}")
+        )
+        self.tell(CreateItem(item, None, "e"))
+
+    def _message(self, id: int | None, role: str, clip: bool) -> MessageItem:
+        name = "" if id is None else self.item(id)
+        if role == "user" and clip:
+            return MessageItem(name, "user", (InputText("Hear:"), InputAudio(pcm=bytes(320))))
+        if role == "assistant":
+            return MessageItem(name, "assistant", (OutputText("Said."),) if clip else ())
+        return MessageItem(name, "system" if role == "system" else "user", (InputText("Hi"),))
+
+    def _place(self, previous: int | str | None) -> str | None:
+        return self.item(previous) if isinstance(previous, int) else previous
+
+    @rule(item=which)
+    def retrieve(self, item: int) -> None:
+        self.tell(RetrieveItem(self.item(item), "e"))
+
+    @rule(item=which)
+    def delete(self, item: int) -> None:
+        self.tell(DeleteItem(self.item(item), "e"))
+
+    @rule(item=which, index=st.sampled_from([0, 0, 0, 1]), ms=st.sampled_from([0, 10, 30, 100_000]))
+    def truncate(self, item: int, index: int, ms: int) -> None:
+        self.tell(TruncateItem(self.item(item), index, ms, "e"))
+
+    @rule(
+        inside=st.booleans(),
+        overrides=st.fixed_dictionaries(
+            {}, optional={"output_modalities": modalities, "tools": tools, "tool_choice": choices}
+        ),
+        input=st.none() | st.lists(st.tuples(which, st.booleans(), st.booleans()), max_size=3),
+    )
+    def respond(
+        self, inside: bool, overrides: dict[str, Any], input: list[tuple[int, bool, bool]] | None
+    ) -> None:
+        entries = None
+        if input is not None:
+            entries = tuple(
+                ItemReference(self.item(id)) if reference else self._message(id, "user", clip)
+                for id, reference, clip in input
+            )
+        self.tell(CreateResponse(ResponseParams(overrides, inside, entries), "e"))
+
+    @rule(response=st.none() | which)
+    def cancel(self, response: int | None) -> None:
+        self.tell(CancelResponse(None if response is None else self.response(response), "e"))
+
+    # --- facts ----------------------------------------------------------------------------------------
+
+    @rule(frames=st.integers(1, 8))
+    def hear(self, frames: int) -> None:
+        for _ in range(frames):
+            self.unjudged.append((self.ticks, self.ticks + FRAME))
+            self.ticks += FRAME
+        self.tell(AudioAppended(self.ticks))
+
+    @rule(probabilities=st.lists(st.sampled_from([0.0, 0.0, 0.4, 0.9]), min_size=1, max_size=12))
+    def judge(self, probabilities: list[float]) -> None:
+        for probability in probabilities:
+            if not self.unjudged:
+                self.hear(1)
+            start, end = self.unjudged.pop(0)
+            self.tell(FrameScored(start, end, probability))
+
+    @rule(item=which, text=words, index=st.sampled_from([0, 0, 1]), how=st.sampled_from("gfb"))
+    def transcribe(self, item: int, text: str, index: int, how: str) -> None:
+        facts: dict[str, Command] = {
+            "g": TranscriptGrew(self.item(item), text),
+            "f": TranscriptReady(self.item(item), text.strip(), index),
+            "b": TranscriptionBroke(self.item(item), "provider_error", "gone", index),
+        }
+        self.tell(facts[how])
+
+    @rule(response=which, text=words)
+    def write(self, response: int, text: str) -> None:
+        self.tell(TextGenerated(self.response(response), text))
+
+    @rule(response=which, index=st.integers(0, 2), call=which, arguments=words)
+    def call(self, response: int, index: int, call: int, arguments: str) -> None:
+        id = self.response(response)
+        self.tell(ToolCallOpened(id, index, f"call_{call % 4}" if call % 5 else "/", "f"))
+        self.tell(ToolCallGenerated(id, index, arguments))
+
+    @rule(response=which, ms=st.integers(0, 40), chars=st.integers(0, 20))
+    def say(self, response: int, ms: int, chars: int) -> None:
+        id = self.response(response)
+        if id in self.witness.responses and not self.witness.responses[id].speaks:
+            return  # no voice is ever started for it
+        self.tell(SpeechSynthesized(id, bytes(48 * ms), (TextMark(chars, 24 * ms),)))
+
+    @rule(response=which, reason=st.sampled_from(["stop", "tool_calls", "length", "content_filter"]))
+    def finish(self, response: int, reason: Any) -> None:
+        self.tell(GenerationFinished(self.response(response), reason, LlmUsage(1, 1)))
+
+    @rule(response=which)
+    def fall_silent(self, response: int) -> None:
+        self.tell(SpeechFinished(self.response(response)))
+
+    @rule(response=which)
+    def fail(self, response: int) -> None:
+        self.tell(GenerationFailed(self.response(response), "provider_error", "gone"))
+
+    # --- the end --------------------------------------------------------------------------------------
+
+    def teardown(self) -> None:
+        """Once every engine has done its work, nothing waits for ever."""
+        if not hasattr(self, "witness"):
+            return
+        for item_id in self.items:
+            for index in (0, 1):
+                self.tell(TranscriptReady(item_id, "Said.", index))
+        for number in range(200):  # clips of asides have ids that only the engine knows
+            self.tell(TranscriptReady(f"item_{number}", "Said.", 1))
+        for response_id in list(self.witness.responses):
+            self.tell(GenerationFinished(response_id, "stop"))
+            self.tell(SpeechFinished(response_id))
+        assert all(seen.done for seen in self.witness.responses.values())
+
+
+def _pick(ids: Sequence[str], number: int) -> str:
+    return ids[number % len(ids)]
+
+
+TestAnyOrder = AnyOrder.TestCase
+TestAnyOrder.settings = examples(120, steps=40)
