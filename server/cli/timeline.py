@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from types import TracebackType
 
-from rich.box import ROUNDED
+from rich.box import ROUNDED, SIMPLE
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -21,6 +21,16 @@ _STYLES = {
     "first text": "yellow",
     "first audio": "bold yellow",
     "function call": "magenta",
+}
+_SHORT = {
+    "speech stopped": "stopped",
+    "final transcript": "transcript",
+    "response created": "response",
+    "first text": "text",
+    "first audio": "audio",
+    "response done": "done",
+    "speech in the reply": "speech",
+    "real-time factor": "factor",
 }
 _GROWING_WIDTH = 70
 _WIDE = 4  # with more turns than this, the table has a row per turn instead of a column
@@ -105,10 +115,10 @@ def latency_table(turns: Sequence[Turn]) -> Table:
     typed = all(turn.typed for turn in turns)
     start = "message" if typed else "end of the voice"
     table = Table(
-        title=f"From the {start} to",
+        title=f"From the {start} to" + (", in ms" if len(turns) > _WIDE else ""),
         title_justify="left",
         title_style="bold",
-        box=ROUNDED,
+        box=SIMPLE if len(turns) > _WIDE else ROUNDED,
         show_header=len(turns) > 1,
     )
     columns = [_cells(turn, typed) for turn in turns]
@@ -124,9 +134,9 @@ def latency_table(turns: Sequence[Turn]) -> Table:
         return table
     table.add_column("turn", justify="right")
     for name in names:
-        table.add_column(name, justify="right")
+        table.add_column(_SHORT.get(name, name), justify="right")
     for number, column in enumerate(columns, 1):
-        table.add_row(str(number), *(cell for _, cell in column))
+        table.add_row(str(number), *(cell.removesuffix(" ms") for _, cell in column))
     return table
 
 

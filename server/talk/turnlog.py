@@ -13,6 +13,7 @@ from server.talk.turns import Turn
 
 __all__ = ["Row", "TurnLog"]
 
+_LEAD_MS = 80.0  # a detector may give up a fading word this much before its energy is gone
 _PCM_BYTES_PER_MS = 48  # 24 kHz, 16 bits
 
 
@@ -42,6 +43,7 @@ class TurnLog:
         self._open: set[str] = set()  # responses that are running
         self._speaking = False
         self._transcribed = True
+        self._silence_ms = 0.0
 
     @property
     def current(self) -> Turn | None:
@@ -77,6 +79,8 @@ class TurnLog:
     def _on_session_updated(self, at: float, event: Mapping[str, Any]) -> list[Row]:
         given = event.get("session", {}).get("audio", {}).get("input", {})
         self._transcribed = given.get("transcription") is not None
+        detection = given.get("turn_detection") or {}
+        self._silence_ms = detection.get("silence_duration_ms") or 0.0
         return []
 
     _on_session_created = _on_session_updated
@@ -227,7 +231,8 @@ class TurnLog:
     def _find_voice_end(self, turn: Turn) -> None:
         until = turn.stopped_ms if turn.stopped_ms is not None else (self._sent_ms or [0.0])[-1]
         self.heard_until_ms = max(self.heard_until_ms, until)
-        turn.voice_ended_ms = self._voice_end_before(until)
+        # A click, or the first sound of the next word, may fall into the silence that ended the turn.
+        turn.voice_ended_ms = self._voice_end_before(until - max(0.0, self._silence_ms - _LEAD_MS))
         if turn.voice_ended_ms is not None and self._sent_ms:
             sent = bisect_left(self._sent_ms, turn.voice_ended_ms)
             turn.voice_ended_at = self._sent_at[min(sent, len(self._sent_at) - 1)]

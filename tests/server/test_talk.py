@@ -193,7 +193,7 @@ def test_a_long_reply_continues_below_its_own_beginning() -> None:
 
 @pytest.mark.parametrize("count", [1, 3, 12])
 def test_the_table_has_room_for_every_turn(count: int) -> None:
-    console = Console(file=io.StringIO(), width=100, record=True)
+    console = Console(file=io.StringIO(), width=80, record=True)
     turns = [
         Turn(
             voice_ended_at=1.0,
@@ -209,4 +209,5 @@ def test_the_table_has_room_for_every_turn(count: int) -> None:
     console.print(latency_table(turns))
 
     shown = console.export_text()
-    assert all(f"{1000 * n + 1000} ms" in shown for n in range(count))
+    assert all(f"{1000 * n + 1000}{' ms' if count < 5 else ''} " in shown for n in range(count))
+    assert "…" not in shown

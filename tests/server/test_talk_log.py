@@ -136,6 +136,21 @@ def test_latencies_count_from_when_the_last_voiced_sample_was_sent() -> None:
     assert log.turns[0].speed == pytest.approx(1.0 / 0.29)
 
 
+def test_sounds_in_the_silence_that_ended_a_turn_are_not_its_end() -> None:
+    asked: list[float] = []
+
+    def voice_end_before(ms: float) -> float:
+        asked.append(ms)
+        return 1000.0
+
+    log = TurnLog(voice_end_before)
+    detection = {"type": "server_vad", "silence_duration_ms": 500}
+
+    play(log, [(0.0, session(turn_detection=detection)), *spoken("a", 1.6, 0, 1600)])
+
+    assert asked == [1180]  # 500 ms before the turn ended, and a little later
+
+
 def test_a_typed_turn_counts_from_the_sending() -> None:
     log = TurnLog()
 
