@@ -253,7 +253,7 @@ class Listener:
             self._clips.discard((fact.item_id, fact.content_index))
             state.conversation.set_transcript(fact.item_id, fact.content_index, fact.text)
             return True
-        utterance = self._pending.pop(fact.item_id, None)
+        utterance = self._pending.pop(fact.item_id, None) if fact.content_index == 0 else None
         if utterance is None:
             return False
         state.conversation.set_transcript(fact.item_id, 0, fact.text)
@@ -271,7 +271,7 @@ class Listener:
         if self._utterance is not None and self._utterance.item_id == fact.item_id:
             self._utterance.broken = fact
             return False
-        utterance = self._pending.pop(fact.item_id, None)
+        utterance = self._pending.pop(fact.item_id, None) if fact.content_index == 0 else None
         if utterance is None:
             return False
         if utterance.visible:
