@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import functools
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -275,12 +276,18 @@ def openai_client(server_url: str, api_key: str = "not needed") -> AsyncOpenAI:
     return AsyncOpenAI(api_key=api_key, base_url=f"{server_url}/v1", max_retries=0)
 
 
+@functools.cache
+def _shared_client(server_url: str) -> AsyncOpenAI:
+    """Its HTTP side is never used, so event loops may share it; making one takes longer than many a test."""
+    return openai_client(server_url)
+
+
 @asynccontextmanager
 async def talk(
     server_url: str, model: str = ECHO, *, text: bool = False, **session: Any
 ) -> AsyncIterator[Talk]:
     """A connection of the real SDK; `session` (and `text` for written replies) is applied first."""
-    async with openai_client(server_url) as client, client.realtime.connect(model=model) as connection:
+    async with _shared_client(server_url).realtime.connect(model=model) as connection:
         talk = Talk(SdkWire(connection))
         await _converse(talk)
         if text or session:

@@ -31,8 +31,15 @@ def tight_url() -> Iterator[str]:
         max_message_bytes=2 * MIB,
         max_session_audio_bytes=100_000,
         events_per_second=200,
-        session_seconds=3.0,
     )
+    with running_server(Settings(server=ServerSettings(limits=limits)), environ={}) as url:
+        yield url
+
+
+@pytest.fixture
+def fleeting_url() -> Iterator[str]:
+    """A server whose sessions do not last."""
+    limits = Limits(session_seconds=0.5)
     with running_server(Settings(server=ServerSettings(limits=limits)), environ={}) as url:
         yield url
 
@@ -138,8 +145,8 @@ async def test_a_client_that_does_not_read_is_disconnected_and_nobody_else_notic
 
 
 @pytest.mark.timeout(10)
-async def test_a_session_that_has_lived_its_time_ends_with_an_error_and_a_close(tight_url: str) -> None:
-    async with connect(tight_url.replace("http", "ws", 1) + "/v1/realtime", proxy=None) as socket:
+async def test_a_session_that_has_lived_its_time_ends_with_an_error_and_a_close(fleeting_url: str) -> None:
+    async with connect(fleeting_url.replace("http", "ws", 1) + "/v1/realtime", proxy=None) as socket:
         assert json.loads(await socket.recv())["session"]["expires_at"] > 0
         async with asyncio.timeout(5):
             event = json.loads(await socket.recv())
