@@ -14,6 +14,10 @@ __all__ = ["EXTRAS", "check_shape"]
 EXTRAS: Mapping[str, tuple[type, str]] = {
     "session.temperature": (float, "documented extra of the default profile; null leaves it to the model"),
     "session.audio.output.model": (str, "documented extra: which speech model is in effect"),
+    "session.parallel_tool_calls": (
+        bool,
+        "in the type of session requests, with which the event is declared",
+    ),
     "obfuscation": (str, "on the wire of the public service, though absent from the published types"),
 }
 """Members that are not in the published types, by dotted path: what they hold, and why we send them."""
