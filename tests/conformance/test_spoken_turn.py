@@ -1,5 +1,6 @@
 """A real voice speaks, server VAD finds the turn, and the answer is spoken back."""
 
+import asyncio
 import base64
 
 import numpy as np
@@ -21,13 +22,18 @@ from tests.speech import BECKETT, recording, resample, silence
 TRANSCRIPTION = "conversation.item.input_audio_transcription"
 
 
-async def turn(session: Talk, pcm: bytes) -> tuple[list[Event], str]:
-    """Speak and fall silent; everything up to the end of the answer, and the answer's id."""
-    await session.append(pcm + silence(1_500, RATE))
+async def heard(session: Talk) -> tuple[list[Event], str]:
+    """Everything up to the end of the next answer, and the answer's id."""
     before = await session.until("response.created")
     id = before[-1]["response"]["id"]
     after = await session.until(lambda e: e["type"] == "response.done" and e["response"]["id"] == id)
     return before + after, id
+
+
+async def turn(session: Talk, pcm: bytes) -> tuple[list[Event], str]:
+    """Speak and fall silent, and hear the answer to its end."""
+    await session.append(pcm + silence(1_500, RATE))
+    return await heard(session)
 
 
 async def test_speech_is_heard_transcribed_and_answered(server_url: str) -> None:
@@ -35,9 +41,9 @@ async def test_speech_is_heard_transcribed_and_answered(server_url: str) -> None
         events, id = await turn(session, voice())
         reply = session.reply_so_far(id)
 
-        heard = next(e for e in events if e["type"] == f"{TRANSCRIPTION}.completed")
-        assert words(heard["transcript"]) == VOICE_WORDS
-        assert reply.text == f"You said: {heard['transcript']}"
+        spoken = next(e for e in events if e["type"] == f"{TRANSCRIPTION}.completed")
+        assert words(spoken["transcript"]) == VOICE_WORDS
+        assert reply.text == f"You said: {spoken['transcript']}"
         assert 1 < seconds(reply.audio, RATE) < 8
         assert loudness(reply.audio) > 0.01
 
@@ -47,8 +53,8 @@ async def test_the_answer_to_speech_can_be_understood(server_url: str) -> None:
     async with talk(server_url, instructions=f"[[say {said}]]") as session:
         _, id = await turn(session, voice())
 
-        heard = await transcript_of(session.reply_so_far(id).audio, RATE)
-        assert word_errors(heard, said) <= 0.34
+        understood = await transcript_of(session.reply_so_far(id).audio, RATE)
+        assert word_errors(understood, said) <= 0.34
 
 
 async def test_the_events_of_a_turn_come_in_the_documented_order(server_url: str) -> None:
@@ -255,3 +261,21 @@ async def test_the_client_may_commit_in_mid_speech(server_url: str) -> None:
 
         assert committed["item_id"] == started["item_id"]
         assert not any(e["type"] == "response.created" for e in await session.settle())
+
+
+async def test_sessions_that_speak_at_the_same_time_do_not_mix(server_url: str) -> None:
+    beginnings = {"beckett": VOICE_WORDS[:2], "two_cities": ["it", "was", "the", "best"]}
+
+    async def one(name: str) -> tuple[str, str]:
+        async with talk(server_url) as session:
+            await session.append(recording(name, RATE)[: 2 * RATE * 3] + silence(1_500, RATE), chunk_ms=20)
+            events, id = await heard(session)
+            transcript = next(e["transcript"] for e in events if e["type"] == f"{TRANSCRIPTION}.completed")
+            return transcript, session.reply_so_far(id).text
+
+    names = [*beginnings] * 4
+    results = await asyncio.gather(*(one(name) for name in names))
+
+    for name, (transcript, reply) in zip(names, results, strict=True):
+        assert words(transcript)[: len(beginnings[name])] == beginnings[name]
+        assert reply == f"You said: {transcript}"
