@@ -175,3 +175,15 @@ async def test_a_client_that_leaves_in_mid_answer_disturbs_nobody(server_url: st
                 pass
 
     assert (await first_event(server_url))["type"] == "session.created"
+
+
+async def test_a_server_that_stops_tells_its_clients_to_come_back() -> None:
+    server = running_server(Settings(), environ={})
+    url = await asyncio.to_thread(server.__enter__)
+    async with connect(websocket_url(url), proxy=None) as socket:
+        assert json.loads(await socket.recv())["type"] == "session.created"
+        await asyncio.to_thread(server.__exit__, None, None, None)
+        with pytest.raises(ConnectionClosed):
+            await socket.recv()
+
+        assert socket.close_code in (1001, 1012)  # on which SDKs connect again
