@@ -22,7 +22,7 @@ from providers.llm.echo import EchoLlm
 from providers.openai_compatible import OpenAICompatibleOptions
 from server.cli import app
 from server.protocol.decoding import Decoder
-from server.settings import ProviderTable, Settings
+from server.settings import ProviderTable, Settings, load_settings
 from server.startup import build_registry, load_providers
 from tests.dockerfile import ROOT
 from tests.markdown import Block, blocks, pages
@@ -137,6 +137,25 @@ def test_every_documented_command_is_understood(words: list[str]) -> None:
     command = group.commands[words[0]]
 
     command.make_context(words[0], words[1:])  # parses the arguments and runs nothing
+
+
+def _variables() -> list[dict[str, str]]:
+    """The settings that commands of the documentation make in the environment."""
+    lines = [line for block in blocks("sh") for line in block.text.splitlines()]
+    found = [dict(re.findall(r"\b(PARLEY_[A-Z_]+)=([\w.,/-]+)", line)) for line in lines]
+    return [variables for variables in found if variables]
+
+
+@pytest.mark.parametrize("variables", _variables(), ids=lambda variables: ",".join(variables))
+def test_settings_in_documented_commands_are_accepted(
+    variables: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    assert load_settings() != Settings()
 
 
 def _client_events() -> list[Any]:
