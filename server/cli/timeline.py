@@ -24,8 +24,8 @@ _STYLES = {
 }
 _SHORT = {
     "speech stopped": "stopped",
-    "final transcript": "transcript",
-    "response created": "response",
+    "final transcript": "heard",
+    "response created": "created",
     "first text": "text",
     "first audio": "audio",
     "response done": "done",
