@@ -73,7 +73,11 @@ class LoudnessVad:
         assert self.may_answer.wait(GUARD_S)
         if self.failing:
             raise RuntimeError("the detector broke")
-        return [0.9 if np.abs(np.frombuffer(frame.pcm, "<i2")).max() > 300 else 0.0 for frame in frames]
+        return [0.9 if _loudness(frame.pcm) > 500 else 0.0 for frame in frames]
+
+
+def _loudness(pcm: bytes) -> float:
+    return float(np.abs(np.frombuffer(pcm, "<i2").astype(float)).mean())
 
 
 class ScriptedStt:
