@@ -10,8 +10,8 @@ __all__ = ["setup_logging"]
 
 # What every record has; anything else was given as `extra` and belongs into the JSON object.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
-# Chatty at info, and of use only to whoever debugs the web server itself.
-_QUIETER = ("uvicorn.error", "uvicorn.access", "websockets", "asyncio", "aiohttp.access")
+# Chatty at info, and at debug they print whole handshakes and events: the keys of clients, what people said.
+_NEVER_BELOW_WARNING = ("uvicorn.error", "uvicorn.access", "websockets", "asyncio", "aiohttp.access")
 
 
 class JsonFormatter(logging.Formatter):
@@ -54,8 +54,8 @@ def setup_logging(
             root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level.upper())
-    for name in _QUIETER:
+    for name in _NEVER_BELOW_WARNING:
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
-        logger.setLevel(logging.NOTSET if level == "debug" else logging.WARNING)
+        logger.setLevel(logging.WARNING)

@@ -176,7 +176,7 @@ class Engine:
 
     def _frame_scored(self, frame: FrameScored, now: float) -> None:
         border = self._listener.judge(frame)
-        detection = self.config.audio.input.turn_detection
+        detection = self._listener.detection
         if border is None or detection is None:
             return
         match border:
@@ -208,9 +208,8 @@ class Engine:
         old = self.config
         new = self._state.patched(command.patch, "session")
         self._state.config = new
-        had, has = (config.audio.input.turn_detection is not None for config in (old, new))
-        if had != has:
-            self._listener.turn_detection_changed(enabled=has)
+        if new.audio.input.turn_detection != old.audio.input.turn_detection:
+            self._listener.turn_detection_changed()
         self._state.do(Configure(new))
         self._state.emit(SessionUpdated(new))
 

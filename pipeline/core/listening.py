@@ -11,10 +11,12 @@ The audio itself is elsewhere; here it is only positions, in ticks of 1/16000 s 
 With turn detection the utterance opens when speech begins; without, at the first audio after a commit.
 """
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from pipeline.commands import AudioAppended, FrameScored, TranscriptGrew, TranscriptionBroke, TranscriptReady
+from pipeline.config import TurnDetection
 from pipeline.core.state import State
 from pipeline.core.turns import (
     TICK_RATE,
@@ -76,6 +78,15 @@ class Listener:
         self._utterance: _Utterance | None = None  # the one that is being spoken
         self._pending: dict[str, _Utterance] = {}  # committed, transcript not there yet; by item id
         self._clips: set[tuple[str, int]] = set()  # recordings inside items, likewise
+        # Which settings judge the audio from which tick on: audio that arrived before an update, but is not
+        # judged yet, keeps the settings that it was sent under. Empty while turn detection is off.
+        self._detections: deque[tuple[int, TurnDetection]] = deque()
+        self.turn_detection_changed()
+
+    @property
+    def detection(self) -> TurnDetection | None:
+        """The settings that judged the last frame."""
+        return self._detections[0][1] if self._detections else None
 
     @property
     def buffered(self) -> int:
@@ -100,7 +111,9 @@ class Listener:
 
     def judge(self, frame: FrameScored) -> SpeechBegan | SpeechEnded | None:
         """Take the verdict on one frame; return the border of speech that it reveals."""
-        detection = self._state.config.audio.input.turn_detection
+        while len(self._detections) > 1 and self._detections[1][0] <= frame.start:
+            self._detections.popleft()
+        detection = self.detection
         if detection is None or frame.end <= self._buffer_start:
             return None  # switched off, committed or cleared while the frame was being judged
         border = self._detector.feed(frame.start, frame.end, frame.probability, detection)
@@ -116,7 +129,7 @@ class Listener:
         return border
 
     def speech_began(self, at: int) -> None:
-        detection = self._state.config.audio.input.turn_detection
+        detection = self.detection
         assert detection is not None
         start = max(self._buffer_start, at - windows(detection).prefix)
         self._drop_before(start)
@@ -154,13 +167,19 @@ class Listener:
         self._drop_before(self._end)
         self._state.emit(BufferCleared())
 
-    def turn_detection_changed(self, *, enabled: bool) -> None:
-        """Turn detection was switched on or off. No audio is lost either way."""
-        self._detector.reset()
-        if enabled:
+    def turn_detection_changed(self) -> None:
+        """Take the configured turn detection for the audio that is still to come. No audio is lost."""
+        detection = self._state.config.audio.input.turn_detection
+        if detection is None:
+            # In mid-speech, the utterance goes on until the client commits it.
+            self._detector.reset()
+            self._detections.clear()
+            return
+        if not self._detections:
             # What was being transcribed for a commit by hand goes back to being plain buffered audio.
+            self._detector.reset()
             self._abandon_utterance()
-        # Switched off in mid-speech, the utterance goes on until the client commits it.
+        self._detections.append((self._end, detection))
 
     def _open(self, start: int, *, announced: bool) -> _Utterance:
         visible = self._state.config.audio.input.transcription is not None

@@ -8,6 +8,7 @@ from providers.contracts import TextMark
 __all__ = ["SpokenText"]
 
 _WORD_END = re.compile(r"\S+")
+_LETTERS_PER_SECOND = 15  # of ordinary speech, spaces included: 150 words a minute
 
 
 class SpokenText:
@@ -20,6 +21,7 @@ class SpokenText:
     def __init__(self, rate: int) -> None:
         self._rate = rate  # Hertz of the reply's audio
         self._samples = 0  # spoken so far
+        self._complete = False  # whether the end of the audio is the end of the text
         self._marks: list[TextMark] = [TextMark(chars=0, samples=0)]
 
     def add(self, samples: int, marks: tuple[TextMark, ...]) -> None:
@@ -30,29 +32,38 @@ class SpokenText:
             if mark.samples >= last.samples and mark.chars > last.chars:
                 self._marks.append(mark)
 
+    def finish(self) -> None:
+        """All of the text has been spoken."""
+        self._complete = True
+
     @property
     def milliseconds(self) -> int:
         """How long the speech is so far."""
         return self._samples * 1000 // self._rate
 
     def cut(self, milliseconds: int) -> None:
-        """Forget the speech behind that moment."""
+        """Forget the speech behind that moment, and the text of it, as `heard` gave it."""
+        self._complete = True
         self._samples = min(self._samples, milliseconds * self._rate // 1000)
 
     def heard(self, text: str, milliseconds: int) -> str:
         """`text` up to the word whose end is nearest to that moment of playback."""
-        if milliseconds >= self.milliseconds:
+        if self._complete and milliseconds >= self.milliseconds:
             return text
-        samples = milliseconds * self._rate // 1000
+        samples = min(self._samples, milliseconds * self._rate // 1000)
         borders = [0, *(match.end() for match in _WORD_END.finditer(text))]
         knots = self._knots(len(text))
         return text[: min(borders, key=lambda chars: abs(_time_of(chars, knots) - samples))]
 
     def _knots(self, length: int) -> list[TextMark]:
-        knots = [mark for mark in self._marks if mark.chars <= length and mark.samples <= self._samples]
-        # Text that is not spoken yet lies behind the audio there is; one more mark closes the line.
-        if knots[-1].chars < length:
-            knots.append(TextMark(length, max(self._samples, knots[-1].samples + 1)))
+        knots = [mark for mark in self._marks if mark.chars <= length]
+        last = knots[-1]
+        if last.chars < length:
+            # One more mark closes the line. Text that the voice had not reached lies behind the audio there
+            # is, at the pace of ordinary speech.
+            rest = (length - last.chars) * self._rate // _LETTERS_PER_SECOND
+            end = self._samples if self._complete else last.samples + rest
+            knots.append(TextMark(length, max(end, last.samples + 1)))
         return knots
 
 

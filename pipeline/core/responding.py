@@ -213,6 +213,7 @@ class Responder:
     def speech_finished(self, fact: SpeechFinished) -> None:
         running = self._running(fact.response_id)
         if running is not None and running.finished is not None:
+            running.response.spoken.finish()
             self._complete(running)
 
     def failed(self, fact: GenerationFailed) -> None:

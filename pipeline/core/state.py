@@ -69,11 +69,13 @@ class State:
             raise InvalidRequest(str(error), code=code, param=param) from error
         choice = new.tool_choice
         if isinstance(choice, NamedToolChoice) and choice.name not in {tool.name for tool in new.tools}:
-            # Refused here, or every turn that the configuration answers by itself would fail.
-            raise InvalidRequest(
-                f"The tool_choice names the function '{choice.name}', which is not among the tools.",
-                param=f"{root}.tool_choice",
-            )
+            if "tool_choice" in patch:
+                # Refused here, or every turn that the configuration answers by itself would fail.
+                raise InvalidRequest(
+                    f"The tool_choice names the function '{choice.name}', which is not among the tools.",
+                    param=f"{root}.tool_choice",
+                )
+            new = replace(new, tool_choice="auto")  # its function went with the old tools
         return replace(new, audio=replace(new.audio, output=output))
 
 

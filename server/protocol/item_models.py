@@ -153,16 +153,19 @@ def decode_audio(text: Any, param: str, max_bytes: int) -> bytes:
         raise InvalidRequest(
             f"Invalid type for '{param}': expected a base64 string.", code="invalid_type", param=param
         )
-    if len(text) // 4 * 3 > max_bytes + 3:
-        raise InvalidRequest(
-            f"Invalid '{param}': the audio is larger than {max_bytes} bytes. Send it in smaller pieces.",
-            code="string_above_max_length",
-            param=param,
-        )
+    too_large = InvalidRequest(
+        f"Invalid '{param}': the audio is larger than {max_bytes} bytes. Send it in smaller pieces.",
+        code="string_above_max_length",
+        param=param,
+    )
+    if len(text) // 4 * 3 > max_bytes + 3:  # not worth decoding
+        raise too_large
     try:
         pcm = pybase64.b64decode(text, validate=True)
     except ValueError:
         raise InvalidRequest(f"Invalid '{param}': not valid base64.", param=param) from None
+    if len(pcm) > max_bytes:
+        raise too_large
     if len(pcm) % 2:
         raise InvalidRequest(
             f"Invalid '{param}': PCM16 audio has an even number of bytes, but this has {len(pcm)}.",

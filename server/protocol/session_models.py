@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator
 from pydantic_core import PydanticCustomError
 
 from pipeline.config import AudioFormat, Patch
@@ -119,9 +119,18 @@ class Audio(WireModel):
 
 class Tool(WireModel):
     type: Literal["function"] = "function"
-    name: str = Field(min_length=1, max_length=64)
+    # What language models accept; refused here, or the response would fail much later.
+    name: str = Field(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9_-]+$")
     description: str | None = None
     parameters: dict[str, Any] | None = None
+
+
+def _distinct_names(tools: list[Tool] | None) -> list[Tool] | None:
+    names = [tool.name for tool in tools or ()]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise PydanticCustomError("value_error", "two tools have the name '{name}'", {"name": twice})
+    return tools
 
 
 class NamedChoice(WireModel):
@@ -141,10 +150,15 @@ def _token_limit(value: Any) -> Any:
     return value
 
 
+class PromptText(WireModel):
+    type: Literal["input_text"]
+    text: str
+
+
 class Prompt(WireModel):
     id: str = Field(min_length=1, max_length=256)
     version: str | None = None
-    variables: dict[str, Any] | None = None
+    variables: dict[str, str | PromptText] | None = None
 
 
 class Reasoning(WireModel):
@@ -188,7 +202,7 @@ class ResponseConfig(WireModel):
 
     output_modalities: Annotated[list[Literal["text", "audio"]], Field(min_length=1)] | None = None
     instructions: str | None = None
-    tools: Annotated[list[Tool], Field(max_length=_MAX_TOOLS)] | None = None
+    tools: Annotated[list[Tool] | None, Field(max_length=_MAX_TOOLS), AfterValidator(_distinct_names)] = None
     tool_choice: ToolChoiceConfig | None = None
     max_output_tokens: Annotated[Any, BeforeValidator(_token_limit)] = None
     temperature: float | None = Field(None, ge=0, le=2)
@@ -250,6 +264,8 @@ def session_patch(model: WireModel) -> Patch:
                 patch[name] = tuple(FunctionTool(t.name, t.description, t.parameters) for t in value)
             case "tool_choice":
                 patch[name] = NamedToolChoice(value.name) if isinstance(value, NamedChoice) else value
+            case "variables":
+                patch[name] = {key: v if isinstance(v, str) else session_patch(v) for key, v in value.items()}
             case _:
                 patch[name] = session_patch(value) if isinstance(value, WireModel) else value
     return patch

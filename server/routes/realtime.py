@@ -11,6 +11,7 @@ from pipeline.errors import InvalidRequest
 from pipeline.ids import new_id
 from providers.errors import UnknownModelError
 from server.auth import Authenticator
+from server.errors import ApiError
 from server.hub import hub_of
 from server.protocol.decoding import Decoder
 from server.protocol.encoding import Encoder, error_json
@@ -71,6 +72,18 @@ async def realtime(websocket: WebSocket) -> None:
         log.info("session %s ends", session.id)
     except WebSocketDisconnect:
         log.debug("a client left during the handshake")
+
+
+@router.get("/v1/realtime")
+async def realtime_without_upgrade() -> None:
+    """What a person sees who opens the address in a browser, or a client that sends plain HTTP."""
+    raise ApiError(
+        426,
+        "This address is a WebSocket: connect with ws:// instead of http://, for example through the "
+        "realtime.connect() of an OpenAI SDK.",
+        code="upgrade_required",
+        headers={"Upgrade": "websocket"},
+    )
 
 
 async def _turn_away(

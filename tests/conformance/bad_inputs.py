@@ -133,6 +133,18 @@ SESSION = {
     "tools as an object": update("tools", {}),
     "a tool without a name": update("tools", [{"type": "function"}], MISSING, "tools[0].name"),
     "a tool of an unknown type": update("tools", [{"type": "hammer"}], "invalid_value", "tools[0].type"),
+    "a tool with a space in its name": update(
+        "tools", [{"type": "function", "name": "get weather"}], "invalid_value", "tools[0].name"
+    ),
+    "two tools of the same name": update(
+        "tools",
+        [{"type": "function", "name": "f"}, {"type": "function", "name": "f"}],
+        "invalid_value",
+        "tools",
+    ),
+    "a prompt variable that is a number": update(
+        "prompt", {"id": "p", "variables": {"x": 1}}, TYPE, "prompt.variables.x"
+    ),
     "a tool with a bad name": update("tools", [{"type": "function", "name": 5}], TYPE, "tools[0].name"),
     "parameters as a string": update(
         "tools", [{"type": "function", "name": "f", "parameters": "none"}], TYPE, "tools[0].parameters"

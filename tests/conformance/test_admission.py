@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import aiohttp
 import pytest
 from pydantic import SecretStr
 from websockets.asyncio.client import connect
@@ -187,3 +188,9 @@ async def test_a_server_that_stops_tells_its_clients_to_come_back() -> None:
             await socket.recv()
 
         assert socket.close_code in (1001, 1012)  # on which SDKs connect again
+
+
+async def test_plain_http_is_told_that_it_needs_a_websocket(server_url: str) -> None:
+    async with aiohttp.ClientSession() as http, http.get(f"{server_url}/v1/realtime") as answer:
+        assert answer.status == 426
+        assert "ws://" in (await answer.json())["error"]["message"]

@@ -189,7 +189,6 @@ async def test_an_answer_may_be_truncated_while_it_is_still_running(
         assert seconds(base64.b64decode(part["audio"]), RATE) == pytest.approx(0.1, abs=0.002)
 
 
-@pytest.mark.xfail(reason="a truncation behind the last sample keeps all of the text", strict=True)
 async def test_words_that_were_written_and_never_spoken_do_not_survive_a_late_truncation(
     server_url: str,
 ) -> None:

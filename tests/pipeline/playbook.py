@@ -8,6 +8,7 @@ frames with a given probability. A script whose answers nobody looked at fails, 
 
 import difflib
 import re
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from itertools import count
@@ -223,7 +224,7 @@ def _plain(value: Any) -> Any:
         return [(_plain(key), _plain(entry)) for key, entry in value.items()]
     if isinstance(value, set | frozenset):
         return sorted(map(repr, value))
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | deque):
         return [_plain(entry) for entry in value]
     if is_dataclass(value):
         return [

@@ -7,8 +7,12 @@ from collections.abc import Iterator
 from datetime import datetime
 
 import pytest
+from openai import AsyncOpenAI
+from pydantic import SecretStr
 
+from server.background import running_server
 from server.logs import setup_logging
+from server.settings import ServerSettings, Settings
 
 
 @pytest.fixture(autouse=True)
@@ -86,8 +90,7 @@ def test_less_important_lines_are_left_out(level: str, expected: list[str]) -> N
     logging.getLogger("uvicorn.error").info("chatter")
 
     messages = [json.loads(line)["message"] for line in stream.getvalue().splitlines()]
-    assert [message for message in messages if message != "chatter"] == expected
-    assert ("chatter" in messages) == (level == "debug")
+    assert messages == expected
 
 
 def test_setting_up_twice_does_not_print_twice() -> None:
@@ -99,3 +102,26 @@ def test_setting_up_twice_does_not_print_twice() -> None:
 
     assert first.getvalue() == ""
     assert len(second.getvalue().splitlines()) == 1
+
+
+async def test_not_even_debug_logs_show_a_key_or_what_was_said() -> None:
+    stream = io.StringIO()
+    setup_logging("debug", "text", stream)
+    key = "sk-key-of-a-client"
+    settings = Settings(server=ServerSettings(api_keys=(SecretStr(key),)))
+
+    with running_server(settings) as url:
+        async with (
+            AsyncOpenAI(base_url=f"{url}/v1", api_key=key) as client,
+            client.realtime.connect(model="builtin/echo", extra_query={"token": key}) as session,
+        ):
+            await session.response.create(
+                response={"instructions": "[[say a secret]]", "output_modalities": ["text"]}
+            )
+            async for event in session:
+                if event.type == "response.done":
+                    break
+
+    assert "begins with builtin/echo" in stream.getvalue()
+    assert key not in stream.getvalue()
+    assert "a secret" not in stream.getvalue()

@@ -33,6 +33,17 @@ def test_text_that_is_not_spoken_yet_was_not_heard() -> None:
     assert spoken.heard(TEXT, 299) == "One"
 
 
+def test_a_reply_that_was_broken_off_keeps_only_what_its_audio_can_have_said() -> None:
+    spoken = SpokenText(1000)
+    spoken.add(50, ())
+
+    assert spoken.heard("Eleven words were written before the voice had said a single one", 60_000) == ""
+
+    spoken.finish()
+
+    assert spoken.heard(TEXT, 60_000) == TEXT
+
+
 def test_a_cut_forgets_the_speech_behind_it() -> None:
     spoken = SpokenText(44_100)
     spoken.add(44_100, ())

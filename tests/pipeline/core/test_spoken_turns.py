@@ -396,3 +396,11 @@ def test_the_language_and_the_prompt_of_a_session_reach_its_transcriptions(play:
 
     start = script.effects[-1]
     assert (start.language, start.prompt) == ("de", "Namen")  # type: ignore[union-attr]
+
+
+def test_audio_keeps_the_settings_that_it_was_sent_under(play: Play) -> None:
+    script = play(listening({"threshold": 1.0}))
+    script.append(64).tell(UpdateSession({"audio": {"input": {"turn_detection": {"threshold": 0.5}}}})).skip()
+
+    script.tell(FrameScored(0, FRAME, 0.9), FrameScored(FRAME, 2 * FRAME, 0.9)).expect()
+    script.speak(32).expect("> drop audio ...", "speech_started item_1 at 0", "> listen item_1 ...")
