@@ -1,0 +1,303 @@
+"""Every event of the pipeline in the shape of the wire."""
+
+import base64
+from typing import Any, get_args
+
+import orjson
+import pytest
+from openai.types.realtime import RealtimeServerEvent
+from pydantic import TypeAdapter
+
+from pipeline.config import AudioFormat
+from pipeline.errors import InvalidRequest
+from pipeline.events import (
+    AudioDelta,
+    AudioDone,
+    BufferCleared,
+    BufferCommitted,
+    CallArgumentsDelta,
+    CallArgumentsDone,
+    ErrorRaised,
+    Event,
+    ItemAdded,
+    ItemDeleted,
+    ItemDone,
+    ItemRetrieved,
+    ItemTruncated,
+    OutputItemAdded,
+    OutputItemDone,
+    Part,
+    PartAdded,
+    PartDone,
+    ResponseCreated,
+    ResponseDone,
+    ResponseState,
+    SessionCreated,
+    SessionUpdated,
+    SpeechStarted,
+    SpeechStopped,
+    StatusDetails,
+    TextDelta,
+    TextDone,
+    TranscriptDelta,
+    TranscriptDone,
+    TranscriptionCompleted,
+    TranscriptionDelta,
+    TranscriptionFailed,
+    Usage,
+)
+from pipeline.items import FunctionCall, FunctionCallOutput, InputAudio, MessageItem, OutputAudio
+from server.protocol.encoding import Encoder, error_json
+from tests.pipeline.playbook import session_config, user
+
+PART = Part("resp_1", "item_1", 2)
+ADDRESS = {"response_id": "resp_1", "item_id": "item_1", "output_index": 2}
+SPOKEN = MessageItem("item_1", "assistant", (OutputAudio("Hi", b"\1\0"),))
+RESPONSE = ResponseState(
+    id="resp_1",
+    status="in_progress",
+    conversation_id="conv_1",
+    output_modalities=("audio",),
+    voice="Ann",
+    format=AudioFormat(),
+    max_output_tokens=None,
+)
+DONE = ResponseState(
+    id="resp_1",
+    status="incomplete",
+    conversation_id=None,
+    output_modalities=("text",),
+    voice="Ann",
+    format=AudioFormat(),
+    max_output_tokens=9,
+    output=(FunctionCall("item_2", "call_1", "f", "{}"),),
+    details=StatusDetails(reason="max_output_tokens"),
+    usage=Usage(10, 5, 2),
+    metadata={"a": "b"},
+)
+# Each event, its name, and its members where they are few enough to be read at a glance.
+EVENTS: list[tuple[Event, str, dict[str, Any] | None]] = [
+    (SessionCreated(session_config()), "session.created", None),
+    (SessionUpdated(session_config()), "session.updated", None),
+    (
+        ErrorRaised(InvalidRequest("no", code="invalid_value", param="session.x"), "e1"),
+        "error",
+        {
+            "error": {
+                "type": "invalid_request_error",
+                "code": "invalid_value",
+                "message": "no",
+                "param": "session.x",
+                "event_id": "e1",
+            }
+        },
+    ),
+    (
+        SpeechStarted("item_1", 120),
+        "input_audio_buffer.speech_started",
+        {"item_id": "item_1", "audio_start_ms": 120},
+    ),
+    (
+        SpeechStopped("item_1", 900),
+        "input_audio_buffer.speech_stopped",
+        {"item_id": "item_1", "audio_end_ms": 900},
+    ),
+    (
+        BufferCommitted("item_1", None),
+        "input_audio_buffer.committed",
+        {"item_id": "item_1", "previous_item_id": None},
+    ),
+    (BufferCleared(), "input_audio_buffer.cleared", {}),
+    (
+        TranscriptionDelta("item_1", "He"),
+        "conversation.item.input_audio_transcription.delta",
+        {"item_id": "item_1", "content_index": 0, "delta": "He"},
+    ),
+    (
+        TranscriptionCompleted("item_1", "Hello", 1.23456),
+        "conversation.item.input_audio_transcription.completed",
+        {
+            "item_id": "item_1",
+            "content_index": 0,
+            "transcript": "Hello",
+            "usage": {"type": "duration", "seconds": 1.235},
+        },
+    ),
+    (
+        TranscriptionFailed("item_1", "provider_timeout", "late"),
+        "conversation.item.input_audio_transcription.failed",
+        {
+            "item_id": "item_1",
+            "content_index": 0,
+            "error": {"type": "transcription_error", "code": "provider_timeout", "message": "late"},
+        },
+    ),
+    (
+        ItemAdded(user("Hi", "item_1"), "item_0"),
+        "conversation.item.added",
+        {
+            "previous_item_id": "item_0",
+            "item": {
+                "id": "item_1",
+                "type": "message",
+                "status": "completed",
+                "role": "user",
+                "content": [{"type": "input_text", "text": "Hi"}],
+            },
+        },
+    ),
+    (
+        ItemDone(MessageItem("item_1", "user", (InputAudio(),)), None),
+        "conversation.item.done",
+        {
+            "previous_item_id": None,
+            "item": {
+                "id": "item_1",
+                "type": "message",
+                "status": "completed",
+                "role": "user",
+                "content": [{"type": "input_audio", "transcript": None}],
+            },
+        },
+    ),
+    (
+        ItemRetrieved(SPOKEN),
+        "conversation.item.retrieved",
+        {
+            "item": {
+                "id": "item_1",
+                "object": "realtime.item",
+                "type": "message",
+                "status": "completed",
+                "role": "assistant",
+                "content": [{"type": "output_audio", "transcript": "Hi", "audio": "AQA="}],
+            }
+        },
+    ),
+    (ItemDeleted("item_1"), "conversation.item.deleted", {"item_id": "item_1"}),
+    (
+        ItemTruncated("item_1", 0, 500),
+        "conversation.item.truncated",
+        {"item_id": "item_1", "content_index": 0, "audio_end_ms": 500},
+    ),
+    (ResponseCreated(RESPONSE), "response.created", None),
+    (ResponseDone(DONE), "response.done", None),
+    (
+        OutputItemAdded("resp_1", 0, FunctionCall("item_2", "call_1", "f", "", "in_progress")),
+        "response.output_item.added",
+        {
+            "response_id": "resp_1",
+            "output_index": 0,
+            "item": {
+                "id": "item_2",
+                "type": "function_call",
+                "status": "in_progress",
+                "call_id": "call_1",
+                "name": "f",
+                "arguments": "",
+            },
+        },
+    ),
+    (
+        OutputItemDone("resp_1", 0, FunctionCallOutput("item_2", "call_1", "x")),
+        "response.output_item.done",
+        {
+            "response_id": "resp_1",
+            "output_index": 0,
+            "item": {
+                "id": "item_2",
+                "type": "function_call_output",
+                "status": "completed",
+                "call_id": "call_1",
+                "output": "x",
+            },
+        },
+    ),
+    (
+        PartAdded(PART, "audio"),
+        "response.content_part.added",
+        {**ADDRESS, "content_index": 0, "part": {"type": "audio", "transcript": ""}},
+    ),
+    (
+        PartDone(PART, "text", "Hi"),
+        "response.content_part.done",
+        {**ADDRESS, "content_index": 0, "part": {"type": "text", "text": "Hi"}},
+    ),
+    (TextDelta(PART, "H"), "response.output_text.delta", {**ADDRESS, "content_index": 0, "delta": "H"}),
+    (TextDone(PART, "Hi"), "response.output_text.done", {**ADDRESS, "content_index": 0, "text": "Hi"}),
+    (
+        TranscriptDelta(PART, "H"),
+        "response.output_audio_transcript.delta",
+        {**ADDRESS, "content_index": 0, "delta": "H"},
+    ),
+    (
+        TranscriptDone(PART, "Hi"),
+        "response.output_audio_transcript.done",
+        {**ADDRESS, "content_index": 0, "transcript": "Hi"},
+    ),
+    (
+        AudioDelta(PART, b"\1\0\2\0", 24_000),
+        "response.output_audio.delta",
+        {**ADDRESS, "content_index": 0, "delta": base64.b64encode(b"\1\0\2\0").decode()},
+    ),
+    (AudioDone(PART), "response.output_audio.done", {**ADDRESS, "content_index": 0}),
+    (
+        CallArgumentsDelta(PART, "call_1", "{"),
+        "response.function_call_arguments.delta",
+        {**ADDRESS, "call_id": "call_1", "delta": "{"},
+    ),
+    (
+        CallArgumentsDone(PART, "call_1", "f", "{}"),
+        "response.function_call_arguments.done",
+        {**ADDRESS, "call_id": "call_1", "name": "f", "arguments": "{}"},
+    ),
+]
+SDK: TypeAdapter[Any] = TypeAdapter(RealtimeServerEvent)
+
+
+def encode(event: Event) -> dict[str, Any]:
+    data = orjson.loads(Encoder("sess_1", 1_700_000_000).encode(event))
+    assert isinstance(data, dict)
+    return data
+
+
+@pytest.mark.parametrize(("event", "kind", "members"), EVENTS, ids=[kind for _, kind, _ in EVENTS])
+def test_each_event_has_its_name_and_members(event: Event, kind: str, members: dict[str, Any] | None) -> None:
+    data = encode(event)
+
+    assert data.pop("type") == kind
+    assert data.pop("event_id").startswith("event_")
+    if members is not None:
+        assert data == members
+
+
+@pytest.mark.parametrize(("event", "kind", "members"), EVENTS, ids=[kind for _, kind, _ in EVENTS])
+def test_each_event_is_one_of_the_published_types(
+    event: Event, kind: str, members: dict[str, Any] | None
+) -> None:
+    data = encode(event)
+    if kind.startswith("session."):
+        data["session"]["audio"]["output"].pop("model")  # an addition of ours, which clients ignore
+
+    assert SDK.validate_python(data).type == kind
+
+
+def test_no_event_is_left_out() -> None:
+    assert {type(event) for event, _, _ in EVENTS} == set(get_args(Event))
+
+
+def test_every_event_has_an_id_of_its_own() -> None:
+    encoder = Encoder("sess_1", 0)
+
+    ids = {orjson.loads(encoder.encode(BufferCleared()))["event_id"] for _ in range(100)}
+
+    assert len(ids) == 100
+
+
+def test_a_fault_of_ours_is_told_apart_from_one_of_the_clients() -> None:
+    error = InvalidRequest("oops", code=None)
+
+    assert encode(ErrorRaised(error, None, "server_error"))["error"] == error_json(
+        error, None, "server_error"
+    )
+    assert error_json(error, None, "server_error")["type"] == "server_error"
