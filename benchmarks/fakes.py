@@ -11,7 +11,7 @@ import math
 import struct
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, field
 
 import uvloop
@@ -61,7 +61,7 @@ TIMES = web.AppKey("times", FakeTimes)
 
 def make_app(times: FakeTimes) -> web.Application:
     """The three endpoints of `kind = "openai-compatible"`, and `/delays`."""
-    app = web.Application(client_max_size=64 * 1024 * 1024)
+    app = web.Application(client_max_size=64 * 1024 * 1024, middlewares=[_hang_up])
     app[CLOCK], app[TIMES] = Clock(), times
     app.router.add_post("/v1/audio/transcriptions", _transcribe)
     app.router.add_post("/v1/chat/completions", _chat)
@@ -69,6 +69,17 @@ def make_app(times: FakeTimes) -> web.Application:
     app.router.add_get("/delays", _delays)
     app.router.add_get("/v1/models", _models)
     return app
+
+
+@web.middleware
+async def _hang_up(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """A reply that is interrupted is no error: its client has gone."""
+    try:
+        return await handler(request)
+    except ConnectionResetError:
+        return web.Response()
 
 
 async def _transcribe(request: web.Request) -> web.Response:

@@ -65,7 +65,11 @@ def run_figures(
 ) -> dict[str, Any]:
     """Everything about one run: a number of sessions at a time."""
     turns = [turn_figures(turn, explained_ms) for result in results for turn in result.turns]
-    good = [turn for turn in turns if not turn["problem"] and turn["overhead"] is not None]
+    good = [
+        turn
+        for turn in turns
+        if not turn["problem"] and None not in (turn["overhead"], turn["speech_stopped"])
+    ]
     late = [late for result in results for late in result.late_ms]
     seconds = sum(result.seconds for result in results)
 
@@ -76,7 +80,7 @@ def run_figures(
         "sessions": len(results),
         "turns": len(turns),
         "turns_measured": len(good),
-        "problems": [turn["problem"] or "no reply" for turn in turns if turn not in good]
+        "problems": [turn["problem"] or "events are missing" for turn in turns if turn not in good]
         + [result.problem for result in results if result.problem],
         "voice_to_voice_ms": _spread([turn["first_audio"] for turn in good]),
         "overhead_ms": _spread([turn["overhead"] for turn in good]),
