@@ -34,8 +34,8 @@ _PENDING_OUTPUT = "The result is not available yet."
 def build_messages(instructions: str, items: Sequence[Item]) -> tuple[Message, ...]:
     """The request's messages: instructions first, then the items in order.
 
-    Outputs move directly behind the calls that they answer, calls of one response are gathered in one
-    message, and calls that were cut off while they were written are left out.
+    Outputs move directly behind the calls that they answer, calls in a row are gathered in one message, and
+    calls that were cut off while they were written are left out.
     """
     outputs = {item.call_id: item.output for item in items if isinstance(item, FunctionCallOutput)}
     messages: list[Message] = [SystemMessage(instructions)] if instructions else []
@@ -45,10 +45,11 @@ def build_messages(instructions: str, items: Sequence[Item]) -> tuple[Message, .
             if item.status == "completed":
                 calls.append(item)
             continue
-        if isinstance(item, FunctionCallOutput):
-            continue
+        # Also an output ends a round of calls: the next call was made in the knowledge of it.
         _add_calls(messages, calls, outputs)
         calls = []
+        if isinstance(item, FunctionCallOutput):
+            continue
         message = _message(item)
         if message is not None:
             messages.append(message)

@@ -93,6 +93,25 @@ def test_calls_of_one_response_are_one_message_and_their_outputs_follow_in_order
     ]
 
 
+def test_a_call_made_in_the_knowledge_of_an_output_is_a_round_of_its_own(play: Play) -> None:
+    script = play(TOOLS)
+    for item in (
+        FunctionCall("", "a", "weather", "{}"),
+        FunctionCallOutput("", "a", "sunny"),
+        FunctionCall("", "b", "clock", "{}"),
+        FunctionCallOutput("", "b", "noon"),
+    ):
+        script.tell(CreateItem(item))
+    script.skip().tell(CreateResponse()).expect("response.created resp_1", "> generate resp_1 with lab/llm")
+
+    assert script.context("resp_1") == [
+        "assistant: weather({})",
+        "tool: weather: sunny",
+        "assistant: clock({})",
+        "tool: clock: noon",
+    ]
+
+
 def test_text_before_a_call_keeps_index_0_and_ends_with_its_speech(play: Play) -> None:
     script = play({"tools": (WEATHER,)})
     script.tell(CreateResponse(), TextGenerated("resp_1", "Let me look.")).skip()

@@ -53,6 +53,19 @@ def test_speech_cuts_an_answer_off_in_its_first_frame(play: Play) -> None:
     assert script.context("resp_2") == ["user: Hi", "assistant: One", "user: Stop."]
 
 
+def test_what_was_written_but_not_spoken_yet_was_not_heard(play: Play) -> None:
+    script = answering(play())
+    script.tell(SpeechSynthesized("resp_1", bytes(24_000), (TextMark(3, 12_000),)), CancelResponse()).skip()
+
+    # The client has played all that it got, 500 ms, which is the first of the three words.
+    script.tell(TruncateItem("item_2", 0, 500)).expect(
+        "> cut audio item_2 at 500", "item.truncated item_2 at 500"
+    )
+
+    script.tell(CreateResponse()).skip()
+    assert script.context("resp_2") == ["user: Hi", "assistant: One"]
+
+
 def test_speech_before_the_first_audio_cuts_the_answer_off_too(play: Play) -> None:
     answering(play(VAD)).speak(32).expect(
         "speech_started item_3 at 0",

@@ -44,6 +44,16 @@ def test_a_reply_that_was_broken_off_keeps_only_what_its_audio_can_have_said() -
     assert spoken.heard(TEXT, 60_000) == TEXT
 
 
+def test_of_a_complete_reply_everything_is_heard_at_its_end() -> None:
+    spoken = SpokenText(1000)
+    spoken.add(300, (TextMark(3, 300),))
+    assert spoken.heard(TEXT, 300) == spoken.heard(TEXT, 999) == "One"
+
+    spoken.finish()
+
+    assert spoken.heard(TEXT, 300) == spoken.heard(TEXT, 999) == TEXT
+
+
 def test_a_cut_forgets_the_speech_behind_it() -> None:
     spoken = SpokenText(44_100)
     spoken.add(44_100, ())
