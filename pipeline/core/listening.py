@@ -179,6 +179,8 @@ class Listener:
             # What was being transcribed for a commit by hand goes back to being plain buffered audio.
             self._detector.reset()
             self._abandon_utterance()
+        if self._detections and self._detections[-1][0] == self._end:
+            self._detections.pop()  # no audio came between the two updates
         self._detections.append((self._end, detection))
 
     def _open(self, start: int, *, announced: bool) -> _Utterance:

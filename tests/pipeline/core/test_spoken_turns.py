@@ -23,7 +23,7 @@ from pipeline.core.state import EngineLimits
 from pipeline.items import InputAudio, MessageItem
 from providers.contracts import LlmUsage
 from tests.pipeline.core.conftest import Play
-from tests.pipeline.playbook import FRAME, Playbook, user
+from tests.pipeline.playbook import FRAME, Playbook, snapshot, user
 
 
 def listening(turn_detection: Mapping[str, Any] | None = None, **input: Any) -> dict[str, Any]:
@@ -404,3 +404,13 @@ def test_audio_keeps_the_settings_that_it_was_sent_under(play: Play) -> None:
 
     script.tell(FrameScored(0, FRAME, 0.9), FrameScored(FRAME, 2 * FRAME, 0.9)).expect()
     script.speak(32).expect("speech_started item_1 at 0", "> listen item_1 ...")
+
+
+def test_updates_without_audio_between_them_do_not_pile_up(play: Play) -> None:
+    script = play(VAD)
+    before = len(str(snapshot(script.engine)))
+    for threshold in (0.1, 0.2, 0.3, 0.5):
+        script.tell(UpdateSession({"audio": {"input": {"turn_detection": {"threshold": threshold}}}}))
+
+    script.expect(*["> configure", "session.updated"] * 4)
+    assert len(str(snapshot(script.engine))) == before
