@@ -20,7 +20,7 @@ FAILED, USAGE, INTERRUPTED = 1, 2, 130
 def talk(
     file: Annotated[
         Path | None,
-        typer.Argument(metavar="[FILE.wav]", help="What to say: a WAV file of any rate, width and channels."),
+        typer.Argument(metavar="FILE.wav", help="What to say: a WAV file of any rate, width and channels."),
     ] = None,
     text: Annotated[
         str | None,

@@ -23,6 +23,7 @@ _CHUNK_BYTES = RATE * _CHUNK_MS // 1000 * 2
 _OPEN_SECONDS = 10.0  # to connect and be greeted
 _STALL_SECONDS = 30.0  # without any event while a reply is due
 _PATIENCE_MS = 2000.0  # beyond the silence in which a server ends a turn
+_KEY_HINT = "; give a key with --api-key or PARLEY_API_KEY"
 _PCM = {"type": "audio/pcm", "rate": RATE}
 
 Watcher = Callable[[float, Mapping[str, Any], list[Row]], None]
@@ -141,7 +142,8 @@ class Conversation:
                     if event.get("type") == name:
                         return event
                     if event.get("type") == "error":
-                        raise TalkError(f"the server refused: {self.log.errors[-1]}")
+                        hint = _KEY_HINT if event.get("error", {}).get("code") == "invalid_api_key" else ""
+                        raise TalkError(f"the server refused: {self.log.errors[-1]}{hint}")
         except TimeoutError:
             raise TalkError(f"the server sent no {name} within {_OPEN_SECONDS:.0f} s") from None
 
@@ -273,7 +275,7 @@ def _refusal(status: int, body: bytes) -> str:
     except (orjson.JSONDecodeError, KeyError, TypeError):
         said = ""
     if status in (401, 403):
-        return f"the server refused the key (HTTP {status}{said}); give one with --api-key or PARLEY_API_KEY"
+        return f"the server refused the key (HTTP {status}{said}){_KEY_HINT}"
     if status == 404:
         return f"there is no Realtime server at this address (HTTP 404{said})"
     return f"the server refused the connection (HTTP {status}{said})"

@@ -268,7 +268,7 @@ async def test_a_refusal_after_the_handshake_is_reported() -> None:
         await peer.connection.close(3000, "invalid_request_error.invalid_api_key")
 
     async with scripted(script) as url:
-        with pytest.raises(TalkError, match=r"Bad key\. \(invalid_api_key\)"):
+        with pytest.raises(TalkError, match=r"Bad key\. \(invalid_api_key\); give a key with --api-key"):
             await hold(TalkRequest(url, text="hello"))
 
 
