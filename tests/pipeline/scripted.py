@@ -187,6 +187,9 @@ class Engines:
     stt_engine: Stt = field(default_factory=ScriptedStt)
     tts_engine: Tts = field(default_factory=ScriptedTts)
 
+    def is_loaded(self, name: str) -> bool:
+        return True
+
     def llm(self, name: str) -> Llm:
         return self.llm_engine
 

@@ -34,6 +34,7 @@ from pipeline.commands import (
     TruncateItem,
     UpdateSession,
 )
+from pipeline.config import merge
 from pipeline.core.engine import Engine
 from pipeline.core.state import EngineLimits
 from pipeline.effects import Emit, StartUtterance
@@ -62,7 +63,7 @@ LIMITS = EngineLimits(
     max_reply_chars=60,
     max_output_items=4,
 )
-which = st.integers(0, 30)  # one of what there is; shrinks to the oldest
+which = st.integers(0, 12)  # one of what there is, the newest first, which is where the races are
 words = st.sampled_from(["", "Hi", "One two, three four. ", "Five.\n", " six seven"])
 modalities = st.sampled_from([("text",), ("audio",), ("text", "audio")])
 tools: st.SearchStrategy[tuple[FunctionTool, ...]] = st.sampled_from([(), (FunctionTool("f"),)])
@@ -107,9 +108,9 @@ updates = st.fixed_dictionaries(
 class AnyOrder(RuleBasedStateMachine):
     @initialize(patch=updates)
     def begin(self, patch: dict[str, Any]) -> None:
-        patch = {**patch, "tool_choice": "auto"}
+        quick = session_config({"audio": {"input": {"turn_detection": {"silence_duration_ms": 64}}}})
         self.engine = Engine(
-            session_config(patch),
+            merge(quick, {**patch, "tool_choice": "auto"}),
             FakeCatalog(),
             default_stt="lab/stt",
             limits=LIMITS,
@@ -134,10 +135,10 @@ class AnyOrder(RuleBasedStateMachine):
         self.items += [id for id in self.witness.order if id not in self.items]
 
     def item(self, number: int) -> str:
-        return _pick([*self.items, "gone"], number)
+        return _pick(["gone", *self.items], number)
 
     def response(self, number: int) -> str:
-        return _pick([*self.witness.responses, "gone"], number)
+        return _pick(["gone", *self.witness.responses], number)
 
     # --- orders ---------------------------------------------------------------------------------------
 
@@ -237,6 +238,35 @@ class AnyOrder(RuleBasedStateMachine):
             start, end = self.unjudged.pop(0)
             self.tell(FrameScored(start, end, probability))
 
+    @rule(speech=st.integers(1, 6), pause=st.integers(0, 4))
+    def speak(self, speech: int, pause: int) -> None:
+        """Most likely a turn, whole or still open."""
+        self.judge([0.9] * speech + [0.0] * pause)
+
+    @rule(clip=st.booleans(), words=st.booleans())
+    def ask_about_what_is_not_understood_yet(self, clip: bool, words: bool) -> None:
+        """A response that has to wait, and perhaps what it waits for."""
+        if clip:
+            self.create_message(None, None, "user", True)
+        else:
+            self.hear(4)
+            self.commit()
+        self.respond(True, {}, None)
+        if words:
+            self.transcribe(0, "Hi", 0, "f")
+
+    @rule(how=st.sampled_from(["truncate", "delete", "replace"]))
+    def meddle_with_what_is_being_written(self, how: str) -> None:
+        self.respond(True, {}, None)
+        self.tell(TextGenerated(self.response(0), "One two, three four. "))
+        item_id = self.witness.order[-1] if self.witness.order else "gone"
+        if how == "truncate":
+            self.tell(TruncateItem(item_id, 0, 5, "e"))
+        else:
+            self.tell(DeleteItem(item_id, "e"))
+        if how == "replace":
+            self.tell(CreateItem(MessageItem(item_id, "user", (InputText("Mine"),)), None, "e"))
+
     @rule(item=which, text=words, index=st.sampled_from([0, 0, 1]), how=st.sampled_from("gfb"))
     def transcribe(self, item: int, text: str, index: int, how: str) -> None:
         facts: dict[str, Command] = {
@@ -293,8 +323,8 @@ class AnyOrder(RuleBasedStateMachine):
 
 
 def _pick(ids: Sequence[str], number: int) -> str:
-    return ids[number % len(ids)]
+    return ids[-1 - number % len(ids)]
 
 
 TestAnyOrder = AnyOrder.TestCase
-TestAnyOrder.settings = examples(120, steps=40)
+TestAnyOrder.settings = examples(150, steps=40)

@@ -341,7 +341,7 @@ def fresh_engine() -> Engine:
     return engine
 
 
-@examples(300)
+@examples(200)
 @given(anything)
 def test_any_json_is_understood_or_refused(value: Any) -> None:
     take(fresh_engine(), orjson.dumps(value).decode())
@@ -353,7 +353,7 @@ def test_any_text_is_understood_or_refused(text: str) -> None:
     take(fresh_engine(), text)
 
 
-@examples(600)
+@examples(300)
 @given(st.lists(nearly_good(), min_size=1, max_size=4))
 def test_nearly_good_events_are_understood_or_refused(events: list[Any]) -> None:
     engine = fresh_engine()
