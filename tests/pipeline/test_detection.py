@@ -184,6 +184,20 @@ async def test_who_is_far_behind_has_to_wait(detector: SpeechDetector, vad: Loud
     assert len(scores.all) >= 700
 
 
+async def test_a_long_backlog_leaves_the_event_loop_to_others(detector: SpeechDetector) -> None:
+    ((stream, scores),) = open_streams(detector, 1)
+    stream.push(QUIET * 900)
+    longest = 0
+
+    while len(scores.all) < 900:
+        before = len(scores.all)
+        async with asyncio.timeout(GUARD_S):
+            await scores.wait(before + 1)
+        longest = max(longest, len(scores.all) - before)
+
+    assert longest <= 5, f"{longest} frames in one go"
+
+
 async def test_closing_lets_go_of_who_waits_for_room(detector: SpeechDetector, vad: LoudnessVad) -> None:
     ((stream, _),) = open_streams(detector, 1)
     vad.may_answer.clear()
