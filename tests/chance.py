@@ -6,13 +6,13 @@ from hypothesis import HealthCheck, settings
 
 __all__ = ["examples"]
 
-_FACTOR = int(os.environ.get("PARLEY_TEST_EXAMPLES", "0"))
+_FACTOR = int(os.environ.get("TEST_EXAMPLES", "0"))
 
 
 def examples(count: int, *, steps: int = 50) -> settings:
     """`count` examples that are the same on every run, so that a gate never fails by chance.
 
-    With `PARLEY_TEST_EXAMPLES=20` in the environment it is twenty times as many, and others on every run.
+    With `TEST_EXAMPLES=20` in the environment it is twenty times as many, and others on every run.
     """
     return settings(
         max_examples=count * max(1, _FACTOR),
