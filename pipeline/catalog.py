@@ -2,9 +2,7 @@
 
 from typing import Protocol
 
-from providers.contracts import Llm, Stt, Tts
-
-__all__ = ["Catalog", "Engines"]
+__all__ = ["Catalog"]
 
 
 class Catalog(Protocol):
@@ -21,16 +19,3 @@ class Catalog(Protocol):
 
     def resolve_voice(self, tts: str, voice: str) -> str:
         """The speech model's own id of a voice."""
-
-
-class Engines(Catalog, Protocol):
-    """The engines themselves, by canonical name. The first call for one may load it, so call in a thread."""
-
-    def llm(self, name: str) -> Llm:
-        """The language model of that name."""
-
-    def stt(self, name: str) -> Stt:
-        """The transcription model of that name."""
-
-    def tts(self, name: str) -> Tts:
-        """The speech model of that name."""

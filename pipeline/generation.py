@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 
 from pipeline.audio.resample import Resampler
-from pipeline.catalog import Engines
 from pipeline.commands import (
     Command,
     GenerationFailed,
@@ -18,6 +17,7 @@ from pipeline.commands import (
     ToolCallOpened,
 )
 from pipeline.effects import SpeechStyle, StartGeneration
+from pipeline.engines import Engines, load
 from providers.contracts import (
     LlmFinished,
     TextDelta,
@@ -92,7 +92,7 @@ class Generation:
 
     async def _run_model(self) -> None:
         order = self._order
-        llm = await asyncio.to_thread(self._engines.llm, order.model)
+        llm = await load(self._engines, self._engines.llm, order.model)
         try:
             async with (
                 asyncio.timeout(_SILENCE_DEADLINE_S) as deadline,
@@ -122,8 +122,8 @@ class Generation:
         style = self._order.speech
         if style is None:
             return
-        tts = await asyncio.to_thread(self._engines.tts, style.model)
-        voice = await asyncio.to_thread(self._engines.resolve_voice, style.model, style.voice)
+        tts = await load(self._engines, self._engines.tts, style.model)
+        voice = self._engines.resolve_voice(style.model, style.voice)
         resampler = Resampler(tts.sample_rate, style.format.rate)
         options = TtsOptions(voice=voice, speed=style.speed)
         try:

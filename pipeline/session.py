@@ -16,7 +16,6 @@ from typing import Any, Protocol, Self, assert_never
 
 from pipeline.audio.buffer import TICK_RATE, InputBuffer
 from pipeline.audio.store import AudioStore, ClipKey
-from pipeline.catalog import Engines
 from pipeline.commands import AudioAppended, Command, FrameScored, Refuse, StartSession
 from pipeline.config import SessionConfig
 from pipeline.core.engine import Engine
@@ -40,6 +39,7 @@ from pipeline.effects import (
     StopGeneration,
     TranscribeClip,
 )
+from pipeline.engines import Engines
 from pipeline.errors import InvalidRequest
 from pipeline.events import AudioDelta, ErrorRaised, Event, ItemRetrieved
 from pipeline.generation import Generation

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 
 from pipeline.audio.resample import Resampler
-from pipeline.catalog import Engines
 from pipeline.commands import Command, TranscriptGrew, TranscriptionBroke, TranscriptReady
+from pipeline.engines import Engines, load
 from providers.contracts import SttOptions, TranscriptDelta, TranscriptFinal
 from providers.errors import ProviderError
 
@@ -77,7 +77,7 @@ class Transcription:
             self._break("server_error", f"The transcription model '{self._model}' failed unexpectedly.")
 
     async def _transcribe(self) -> None:
-        stt = await asyncio.to_thread(self._engines.stt, self._model)
+        stt = await load(self._engines, self._engines.stt, self._model)
         async with aclosing(stt.transcribe(self._chunks(stt.sample_rate), self._options)) as events:
             async for event in events:
                 match event:

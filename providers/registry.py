@@ -117,6 +117,10 @@ class Registry:
         """The canonical `provider/model` of a speech model; raises `UnknownModelError`."""
         return self._resolve("tts", name)
 
+    def is_loaded(self, name: str) -> bool:
+        """Whether an engine of that canonical name has been made, so that asking for it returns at once."""
+        return any(canonical == name for _, canonical in self._engines)
+
     def llm(self, name: str) -> Llm:
         """The engine of a name as `resolve_llm` takes it; raises also `ProviderError` when loading fails."""
         return self._engine("llm", self.resolve_llm(name), lambda provider: provider.llm)
