@@ -89,10 +89,11 @@ class KeepClip:
 
 @dataclass(frozen=True, slots=True)
 class TranscribeClip:
-    """Transcribe a kept recording."""
+    """Transcribe a recording that came inside an item."""
 
     item_id: str
     content_index: int
+    pcm: bytes = field(repr=False)  # at the session's input rate
     model: str
     language: str | None
     prompt: str | None

@@ -153,6 +153,8 @@ class Generation:
             yield clause
 
     async def _send(self, pcm: bytes, marks: tuple[TextMark, ...], style: SpeechStyle) -> None:
+        if self._voice_deadline is not None:
+            self._voice_deadline.reschedule(None)  # a slow listener is not the voice's fault
         step = 2 * (style.format.rate * _DELTA_MS // 1000)
         for offset in range(0, max(1, len(pcm)), step):
             self._dispatch(SpeechSynthesized(self._order.response_id, pcm[offset : offset + step], marks))

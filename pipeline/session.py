@@ -292,8 +292,7 @@ class Session:
     def _transcribe_clip(self, effect: TranscribeClip) -> None:
         options = SttOptions(effect.language, effect.prompt)
         transcription = self._transcribe(effect.item_id, effect.content_index, effect.model, options)
-        rate = self._input.rate
-        transcription.push(self._store.get((effect.item_id, effect.content_index), rate), rate)
+        transcription.push(effect.pcm, self._input.rate)
         transcription.finish()
 
     def _transcribe(self, item_id: str, index: int, model: str, options: SttOptions) -> Transcription:

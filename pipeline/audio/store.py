@@ -16,10 +16,11 @@ class _Clip:
 
 
 class AudioStore:
-    """Clips of PCM16 mono by item part. Over the budget the oldest clips go; the items themselves stay."""
+    """Clips of PCM16 mono by item part, each whole or gone. Over the budget the oldest go."""
 
     def __init__(self, max_bytes: int) -> None:
         self._clips: dict[ClipKey, _Clip] = {}  # oldest first
+        self._gone: set[ClipKey] = set()  # went over the budget; what is still to come of them goes as well
         self._size = 0
         self._max_bytes = max_bytes
 
@@ -30,12 +31,15 @@ class AudioStore:
 
     def append(self, key: ClipKey, pcm: bytes, rate: int) -> None:
         """Add to a clip, which begins if it does not exist; a clip keeps the rate it began with."""
+        if key in self._gone:
+            return
         clip = self._clips.setdefault(key, _Clip(rate))
         clip.pcm += pcm
         self._size += len(pcm)
         while self._size > self._max_bytes:
             oldest = next(iter(self._clips))
             self._size -= len(self._clips.pop(oldest).pcm)
+            self._gone.add(oldest)
 
     def cut(self, key: ClipKey, milliseconds: int) -> None:
         """Keep only the beginning of a clip."""
@@ -48,3 +52,4 @@ class AudioStore:
         """Remove every clip of an item."""
         for key in [key for key in self._clips if key[0] == item_id]:
             self._size -= len(self._clips.pop(key).pcm)
+        self._gone = {key for key in self._gone if key[0] != item_id}

@@ -253,7 +253,7 @@ class Listener:
                     self._state.do(KeepClip(item.id, index, part.pcm))
                 if part.pcm and not part.transcript:
                     self._clips.add((item.id, index))
-                    self._state.do(TranscribeClip(item.id, index, *self._stt_choice()))
+                    self._state.do(TranscribeClip(item.id, index, part.pcm, *self._stt_choice()))
                 part = InputAudio(transcript=part.transcript)
             content.append(part)
         return MessageItem(item.id, item.role, tuple(content), item.status)

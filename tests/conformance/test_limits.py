@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from server.background import running_server
 from server.settings import Limits, ServerSettings, Settings
 from tests.conformance.client import RATE, bare_socket, talk
+from tests.conformance.hearing import VOICE_WORDS, voice, words
 from tests.conformance.shapes import check_shape
 from tests.speech import recording, silence
 
@@ -156,3 +157,15 @@ async def test_a_session_that_has_lived_its_time_ends_with_an_error_and_a_close(
         assert check_shape(event) == []
         assert (event["type"], event["error"]["code"]) == ("error", "session_expired")
         assert socket.close_code == 1001
+
+
+async def test_a_recording_that_is_not_kept_is_understood_all_the_same() -> None:
+    limits = Limits(max_session_audio_bytes=0)
+    with running_server(Settings(server=ServerSettings(limits=limits)), environ={}) as url:
+        async with talk(url, text=True) as session:
+            audio = base64.b64encode(voice()).decode()
+            part = {"type": "input_audio", "audio": audio}
+            await session.add({"type": "message", "role": "user", "content": [part]})
+            reply = await session.respond()
+
+    assert words(reply.text.removeprefix("You said: ")) == VOICE_WORDS

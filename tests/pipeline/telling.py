@@ -85,7 +85,7 @@ def line_of(effect: Effect) -> str:
             return f"> drop audio before {before // 16}"
         case KeepClip(item_id, index, pcm):
             return f"> keep clip {item_id}[{index}] {len(pcm)} bytes"
-        case TranscribeClip(item_id, index, model):
+        case TranscribeClip(item_id, index, _, model):
             return f"> transcribe clip {item_id}[{index}] with {model}"
         case CutAudio(item_id, _, milliseconds):
             return f"> cut audio {item_id} at {milliseconds}"

@@ -25,6 +25,17 @@ def test_over_the_budget_the_oldest_clips_go() -> None:
     assert [len(store.get((name, 0), 8_000)) for name in "abc"] == [0, 40, 40]
 
 
+def test_a_clip_is_whole_or_gone() -> None:
+    store = AudioStore(100)
+    for _ in range(3):
+        store.append(("long", 0), bytes(60), 8_000)
+
+    assert store.get(("long", 0), 8_000) == b""
+    store.forget("long")
+    store.append(("long", 0), bytes(60), 8_000)
+    assert len(store.get(("long", 0), 8_000)) == 60
+
+
 def test_a_clip_is_cut_at_a_moment_of_its_own_rate() -> None:
     store = AudioStore(1000)
     store.append(("a", 0), bytes(160), 8_000)  # 10 ms
