@@ -76,10 +76,7 @@ class OpenAICompatibleProvider(Provider):
             settings.name,
             base_url,
             headers=headers,
-            secrets=(
-                key,
-                *(word for value in options.headers.values() for word in value.split() if len(word) > 7),
-            ),
+            secrets=(key, *_long_words(options.headers.values())),
             timeouts=Timeouts(
                 connect=options.connect_timeout,
                 first_byte=options.first_byte_timeout,

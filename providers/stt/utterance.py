@@ -50,9 +50,8 @@ class Utterance:
 
     def __init__(self) -> None:
         self._tail = bytearray()
-        self._energies = np.zeros(
-            1024, np.float32
-        )  # mean square of each frame of the tail, and room for more
+        # The mean square of each frame of the tail, and room for more.
+        self._energies = np.zeros(1024, np.float32)
         self._frames = 0
         self._looked_at = 0  # how much of the tail there was when there was nothing to do
         self._settled: list[str] = []  # the words of the windows before the tail

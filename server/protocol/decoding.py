@@ -208,12 +208,11 @@ class Decoder:
                 item_value(entry, f"response.input[{index}]", self._max_item_bytes)
                 for index, entry in enumerate(given.input)
             )
-        overrides = {
-            name: value for name, value in session_patch(given).items() if name not in _OUTSIDE_PATCH
-        }
-        if given.voice is not None:
+        patch = session_patch(given)
+        overrides = {name: value for name, value in patch.items() if name not in _OUTSIDE_PATCH}
+        if "voice" in patch:
             audio = dict(overrides.get("audio", {}))
-            audio["output"] = {"voice": given.voice, **audio.get("output", {})}
+            audio["output"] = {"voice": patch["voice"], **audio.get("output", {})}
             overrides["audio"] = audio
         if given.modalities is not None:
             overrides.setdefault("output_modalities", tuple(dict.fromkeys(given.modalities)))

@@ -51,15 +51,18 @@ class Format(WireModel):
 AnyFormat = Annotated[Format, BeforeValidator(_format_from_name)]
 
 
+# A word or an object: told apart by shape, so that a fault in the object is reported at its own place.
+_WORD_OR_OBJECT = Discriminator(lambda value: "object" if isinstance(value, dict | WireModel) else "word")
+
+
 class CustomVoice(WireModel):
     id: str = Field(min_length=1, max_length=256)
 
 
-def _voice_from_object(value: Any) -> Any:
-    return value.get("id") if isinstance(value, dict) else value
-
-
-Voice = Annotated[str, BeforeValidator(_voice_from_object), Field(min_length=1, max_length=256)]
+Voice = Annotated[
+    Annotated[str, Field(min_length=1, max_length=256), Tag("word")] | Annotated[CustomVoice, Tag("object")],
+    _WORD_OR_OBJECT,
+]
 
 
 class TranscriptionConfig(WireModel):
@@ -181,9 +184,6 @@ class RetentionRatio(WireModel):
     token_limits: TokenLimits | None = None
 
 
-# A word or an object: told apart by shape, so that a fault in the object is reported at its own place.
-_WORD_OR_OBJECT = Discriminator(lambda value: "object" if isinstance(value, dict | WireModel) else "word")
-
 ToolChoiceConfig = Annotated[
     Annotated[Literal["auto", "none", "required"], Tag("word")] | Annotated[NamedChoice, Tag("object")],
     _WORD_OR_OBJECT,
@@ -254,6 +254,8 @@ def session_patch(model: WireModel) -> Patch:
                 patch.setdefault("model", value)
             case "format":
                 patch[name] = AudioFormat(rate=value.rate or AudioFormat().rate)
+            case "voice":
+                patch[name] = value.id if isinstance(value, CustomVoice) else value
             case "output_modalities":
                 patch[name] = tuple(dict.fromkeys(value))
             case "include":

@@ -142,6 +142,7 @@ SESSION = {
         "invalid_value",
         "tools",
     ),
+    "a voice object without an id": update("audio.output.voice", {}, MISSING, "audio.output.voice.id"),
     "a prompt variable that is a number": update(
         "prompt", {"id": "p", "variables": {"x": 1}}, TYPE, "prompt.variables.x"
     ),
