@@ -306,6 +306,6 @@ class Tts(Protocol):
     def speak(self, text: AsyncIterator[str], options: TtsOptions) -> AsyncGenerator[SpeechChunk, None]:
         """Yield speech for the segments of `text` as they arrive; the first bytes as soon as they exist.
 
-        Segments are clauses that can be spoken on their own, with their trailing white space kept, so that
+        Segments are clauses that can be spoken on their own, with the white space around them kept, so that
         joining them gives the whole text.
         """

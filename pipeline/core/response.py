@@ -144,6 +144,9 @@ class Response:
     def open_call(self, index: int, call_id: str, name: str) -> None:
         if index in self._calls:
             return
+        if self._message is not None and self.speaks and (rest := self._cutter.finish()):
+            # What was said before a call is said at once, not after the call has been written.
+            self._state.do(Speak(self.id, rest))
         call = _OpenCall(self._state.new_id("item"), self._take_index(), call_id, name)
         self._calls[index] = call
         self._open_item(call.output_index, FunctionCall(call.item_id, call_id, name, "", "in_progress"))

@@ -43,7 +43,10 @@ def marks(chunks: list[SpeechChunk]) -> list[TextMark]:
 
 
 async def test_what_is_said_can_be_understood(tts: EspeakTts) -> None:
-    pcm = resample(audio(await say(tts, *CLAUSES)), tts.sample_rate, 16_000)
+    # A sentence that the recogniser gets right whatever eSpeak has spoken before: its voice differs a little
+    # from call to call, and with many other sentences that decides what is heard.
+    speech = audio(await say(tts, "Good morning. ", "Please tell me what time it is."))
+    pcm = resample(speech, tts.sample_rate, 16_000)
 
     async def heard() -> AsyncIterator[bytes]:
         yield pcm
@@ -51,9 +54,8 @@ async def test_what_is_said_can_be_understood(tts: EspeakTts) -> None:
     text = ""
     async for event in MoonshineStt().transcribe(heard(), SttOptions()):
         text = event.text if isinstance(event, TranscriptFinal) else text
-    assert {"good", "morning", "weather", "london", "fine", "today", "walk", "park"} <= {
-        word.strip(".,?!").lower() for word in text.split()
-    }
+    heard_words = [word.strip(".,?!").lower() for word in text.split()]
+    assert heard_words == ["good", "morning", "please", "tell", "me", "what", "time", "it", "is"]
 
 
 async def test_marks_lead_from_word_to_word_up_to_the_end(tts: EspeakTts) -> None:

@@ -18,11 +18,15 @@ def cut(text: str) -> list[str]:
 @pytest.mark.parametrize(
     ("text", "clauses"),
     [
-        ("Hello there. How are you?", ["Hello there. ", "How are you?"]),
+        ("Hello there. How are you?", ["Hello there.", " How are you?"]),
+        ("Hello there. How are you? Fine. Bye", ["Hello there.", " How are you? ", "Fine. ", "Bye"]),
+        ("Meet J. Smith and Co. tomorrow. Bye", ["Meet J. Smith and Co. ", "tomorrow. ", "Bye"]),
+        ("It is made by Acme Inc. in Rome.", ["It is made by Acme Inc. ", "in Rome."]),
+        ("It is seven a.m. already. Up!", ["It is seven a.m. ", "already. ", "Up!"]),
         ("Well, it is late, so sleep, my dear.", ["Well, it is late, ", "so sleep, my dear."]),
         ("Yes, I do, and gladly.", ["Yes, I do, and gladly."]),
-        ("It costs 3.14 dollars. Cheap!", ["It costs 3.14 dollars. ", "Cheap!"]),
-        ("Ask Dr. Who. Now!", ["Ask Dr. Who. ", "Now!"]),
+        ("It costs 3.14 dollars. Cheap!", ["It costs 3.14 dollars.", " Cheap!"]),
+        ("Ask Dr. Who. Now!", ["Ask Dr. Who.", " Now!"]),
         ('He said "Stop!" Then he left.', ['He said "Stop!" ', "Then he left."]),
         ("今日は。元気?", ["今日は。", "元気?"]),
         ("One\ntwo", ["One\n", "two"]),
@@ -50,3 +54,11 @@ def test_the_clauses_joined_are_the_text(pieces: list[str]) -> None:
 
     assert "".join([*clauses, cutter.finish()]) == "".join(pieces)
     assert all(clauses)
+
+
+def test_the_first_sentence_is_spoken_before_the_next_token_comes() -> None:
+    cutter = ClauseCutter()
+
+    assert cutter.feed("Good morning") == []
+    assert cutter.feed(".") == ["Good morning."]
+    assert cutter.feed(" It is late.") == []

@@ -114,9 +114,10 @@ def test_a_call_made_in_the_knowledge_of_an_output_is_a_round_of_its_own(play: P
 
 def test_text_before_a_call_keeps_index_0_and_ends_with_its_speech(play: Play) -> None:
     script = play({"tools": (WEATHER,)})
-    script.tell(CreateResponse(), TextGenerated("resp_1", "Let me look.")).skip()
+    script.tell(CreateResponse(), TextGenerated("resp_1", "Let me look")).skip()
 
     script.tell(ToolCallOpened("resp_1", 0, "a", "weather")).expect(
+        "> speak resp_1 'Let me look'",
         "output_item.added resp_1[1] item_2 a weather() in_progress",
         "item.added item_2 a weather() in_progress after item_1",
     )
@@ -124,15 +125,14 @@ def test_text_before_a_call_keeps_index_0_and_ends_with_its_speech(play: Play) -
         "arguments.done item_2 a weather({})",
         "item.done item_2 a weather({}) after item_1",
         "output_item.done resp_1[1] item_2 a weather({})",
-        "> speak resp_1 'Let me look.'",
         "> finish speaking resp_1",
     )
     script.tell(SpeechFinished("resp_1")).expect(
         "audio.done item_1",
-        "transcript.done item_1 'Let me look.'",
-        "part.done item_1 audio 'Let me look.'",
-        "item.done item_1 assistant spoken 'Let me look.' after None",
-        "output_item.done resp_1[0] item_1 assistant spoken 'Let me look.'",
+        "transcript.done item_1 'Let me look'",
+        "part.done item_1 audio 'Let me look'",
+        "item.done item_1 assistant spoken 'Let me look' after None",
+        "output_item.done resp_1[0] item_1 assistant spoken 'Let me look'",
         "response.done resp_1 completed [item_1 item_2] 1+1 tokens",
     )
 

@@ -191,7 +191,7 @@ def test_a_truncation_while_the_reply_goes_on_takes_effect_at_its_end(play: Play
 
     script.tell(TruncateItem("item_1", 0, 333)).expect("item.truncated item_1 at 333")
     script.tell(GenerationFinished("resp_1", "stop"), SpeechFinished("resp_1")).expect(
-        *["..."] * 5,
+        *["..."] * 4,
         "item.done item_1 assistant spoken 'One two three.' after None",
         "output_item.done ...",
         "response.done resp_1 completed ...",
