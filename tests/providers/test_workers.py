@@ -9,10 +9,23 @@ import pytest
 from providers.workers import WorkerPool
 
 
+async def begun(pool: WorkerPool, gate: threading.Event) -> "asyncio.Future[bool]":
+    """A job that keeps a thread until the gate opens, once it has begun."""
+    started = threading.Event()
+
+    def hold() -> bool:
+        started.set()
+        return gate.wait()
+
+    job = pool.submit(hold, urgency=2)
+    await asyncio.to_thread(started.wait)
+    return job
+
+
 async def test_the_most_urgent_job_is_next_and_a_cancelled_one_never_runs() -> None:
     pool = WorkerPool(1, "test")
     gate, order = threading.Event(), list[str]()
-    first = pool.submit(gate.wait, urgency=2)
+    first = await begun(pool, gate)
     later = [
         pool.submit(partial(order.append, name), urgency)
         for name, urgency in (("late", 2), ("dropped", 0), ("early", 0), ("later", 2), ("middle", 1))
@@ -43,7 +56,7 @@ async def test_what_a_job_raises_is_raised_where_it_is_awaited_and_the_thread_go
 async def test_closing_drops_what_waits_and_refuses_more() -> None:
     pool = WorkerPool(2, "test")
     gate = threading.Event()
-    running = [pool.submit(gate.wait, urgency=0) for _ in range(2)]
+    running = [await begun(pool, gate) for _ in range(2)]
     waiting = pool.submit(lambda: None, urgency=0)
 
     closing = threading.Thread(target=pool.close)
