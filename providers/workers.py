@@ -83,13 +83,17 @@ class WorkerPool:
                 if not future.set_running_or_notify_cancel():
                     continue
                 self._running += 1
+            error: BaseException | None = None
+            result: Any = None
             try:
                 result = job()
-            except BaseException as error:  # noqa: BLE001 - it is raised again where the result is awaited
-                future.set_exception(error)
-            else:
+            except BaseException as raised:  # noqa: BLE001 - it is raised again where the result is awaited
+                error = raised
+            with self._changed:
+                self._running -= 1  # before anybody learns of the result, and asks whether the pool is idle
+            if error is None:
                 future.set_result(result)
-            finally:
-                with self._changed:
-                    self._running -= 1
-            del future, job
+            else:
+                future.set_exception(error)
+            # Nothing of a job may be kept alive by a thread that waits for the next one.
+            del future, job, result, error
