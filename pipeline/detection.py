@@ -13,8 +13,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from pipeline.audio.buffer import TICK_RATE
 from pipeline.audio.resample import Resampler
+from pipeline.ticks import TICK_RATE
 from providers.contracts import Vad, VadFrame
 
 __all__ = ["DetectorStream", "SpeechDetector"]

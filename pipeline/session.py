@@ -14,7 +14,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Protocol, Self, assert_never
 
-from pipeline.audio.buffer import TICK_RATE, InputBuffer
+from pipeline.audio.buffer import InputBuffer
 from pipeline.audio.store import AudioStore, ClipKey
 from pipeline.commands import AudioAppended, Command, FrameScored, Refuse, StartSession
 from pipeline.config import SessionConfig
@@ -44,6 +44,7 @@ from pipeline.errors import InvalidRequest
 from pipeline.events import AudioDelta, ErrorRaised, Event, ItemRetrieved
 from pipeline.generation import Generation
 from pipeline.items import ContentPart, InputAudio, MessageItem, OutputAudio
+from pipeline.ticks import TICK_RATE
 from pipeline.transcription import Transcription
 from providers.contracts import SttOptions
 

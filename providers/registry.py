@@ -119,7 +119,8 @@ class Registry:
 
     def is_loaded(self, name: str) -> bool:
         """Whether an engine of that canonical name has been made, so that asking for it returns at once."""
-        return any(canonical == name for _, canonical in self._engines)
+        # A copy, since a worker thread may be adding an engine.
+        return any(canonical == name for _, canonical in list(self._engines))
 
     def llm(self, name: str) -> Llm:
         """The engine of a name as `resolve_llm` takes it; raises also `ProviderError` when loading fails."""

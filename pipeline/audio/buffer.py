@@ -1,10 +1,9 @@
 """The input audio of a session that may still be asked for, addressed by its place in time."""
 
 from pipeline.audio.resample import resample
+from pipeline.ticks import TICK_RATE
 
-__all__ = ["TICK_RATE", "InputBuffer"]
-
-TICK_RATE = 16_000  # positions count ticks of 1/16000 s since the session's first audio, whatever the rate
+__all__ = ["InputBuffer"]
 
 
 class InputBuffer:

@@ -45,7 +45,7 @@ from pipeline.core.conversation import Conversation
 from pipeline.core.listening import Listener
 from pipeline.core.responding import Responder
 from pipeline.core.state import EngineLimits, State
-from pipeline.core.turns import TICK_RATE, SpeechBegan, SpeechEnded
+from pipeline.core.turns import SpeechBegan, SpeechEnded
 from pipeline.effects import Configure, Effect, Emit, ForgetItem
 from pipeline.errors import InvalidRequest
 from pipeline.events import (
@@ -60,6 +60,7 @@ from pipeline.events import (
 )
 from pipeline.ids import NewId, new_id
 from pipeline.items import FunctionCall, Item, ItemReference, MessageItem, OutputAudio
+from pipeline.ticks import TICK_RATE
 
 __all__ = ["Engine"]
 

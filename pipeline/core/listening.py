@@ -19,8 +19,6 @@ from pipeline.commands import AudioAppended, FrameScored, TranscriptGrew, Transc
 from pipeline.config import TurnDetection
 from pipeline.core.state import State
 from pipeline.core.turns import (
-    TICK_RATE,
-    TICKS_PER_MS,
     SpeechBegan,
     SpeechEnded,
     TurnDetector,
@@ -40,6 +38,7 @@ from pipeline.events import (
     TranscriptionFailed,
 )
 from pipeline.items import ContentPart, InputAudio, Item, ItemReference, MessageItem
+from pipeline.ticks import TICK_RATE, TICKS_PER_MS
 
 __all__ = ["Listener"]
 

@@ -8,11 +8,9 @@ reports is exact to the tick: the end of the last speech frame plus the whole si
 from dataclasses import dataclass
 
 from pipeline.config import SemanticVad, ServerVad, TurnDetection
+from pipeline.ticks import TICKS_PER_MS
 
-__all__ = ["TICKS_PER_MS", "TICK_RATE", "SpeechBegan", "SpeechEnded", "TurnDetector", "windows"]
-
-TICK_RATE = 16_000  # positions count ticks of input audio; the usual rate of speech detectors
-TICKS_PER_MS = TICK_RATE // 1000
+__all__ = ["SpeechBegan", "SpeechEnded", "TurnDetector", "windows"]
 
 # Once speech runs, it takes a clearly lower probability to call a frame silent: Silero's own recommendation,
 # without which trailing consonants and breath cut a word in two.

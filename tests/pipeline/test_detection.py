@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 
-from pipeline.audio.buffer import TICK_RATE
 from pipeline.detection import DetectorStream, SpeechDetector
+from pipeline.ticks import TICK_RATE
 from providers.vad.silero import SileroVad
 from tests.pipeline.scripted import GUARD_S, LoudnessVad
 from tests.speech import recording, silence

@@ -4,7 +4,8 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from pipeline.audio.buffer import TICK_RATE, InputBuffer
+from pipeline.audio.buffer import InputBuffer
+from pipeline.ticks import TICK_RATE
 from tests.chance import examples
 
 RATES = (8_000, 16_000, 24_000, 44_100, 48_000)

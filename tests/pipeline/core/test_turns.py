@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import pytest
 
 from pipeline.config import Eagerness, SemanticVad, ServerVad, TurnDetection
-from pipeline.core.turns import TICKS_PER_MS, SpeechBegan, SpeechEnded, TurnDetector
+from pipeline.core.turns import SpeechBegan, SpeechEnded, TurnDetector
+from pipeline.ticks import TICKS_PER_MS
 
 FRAME = 512
 Border = SpeechBegan | SpeechEnded
