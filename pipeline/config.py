@@ -13,23 +13,29 @@ __all__ = [
     "AudioInputConfig",
     "AudioOutputConfig",
     "Eagerness",
+    "FormatType",
     "NoiseReduction",
     "Patch",
     "SemanticVad",
     "ServerVad",
     "SessionConfig",
+    "SessionType",
     "Transcription",
     "TurnDetection",
     "merge",
 ]
 
 Eagerness = Literal["low", "medium", "high", "auto"]
+SessionType = Literal["realtime", "transcription"]
+FormatType = Literal["audio/pcm", "audio/pcmu", "audio/pcma", "audio/float32"]
 
 
 @dataclass(frozen=True, slots=True)
 class AudioFormat:
-    type: Literal["audio/pcm"] = "audio/pcm"
-    rate: int = 24_000  # Hertz
+    """How audio travels between us and a client. Inside a session all of it is PCM16 at `rate`."""
+
+    type: FormatType = "audio/pcm"
+    rate: int = 24_000  # Hertz; 8000 for G.711 (audio/pcmu, audio/pcma)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +105,7 @@ class SessionConfig:
 
     model: str  # canonical `provider/model`
     audio: AudioConfig
+    type: SessionType = "realtime"  # fixed for the life of a session
     output_modalities: tuple[Literal["text", "audio"], ...] = ("audio",)
     instructions: str = ""
     tools: tuple[FunctionTool, ...] = ()
@@ -112,6 +119,7 @@ class SessionConfig:
     prompt: Any = None
     include: tuple[str, ...] | None = None
     reasoning: Any = None
+    provider_data: Any = None
 
 
 # Nested member names and their new values. Only what is present changes; None switches a feature off.

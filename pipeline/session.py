@@ -19,6 +19,7 @@ from pipeline.audio.store import AudioStore, ClipKey
 from pipeline.commands import AudioAppended, Command, FrameScored, Refuse, StartSession
 from pipeline.config import SessionConfig
 from pipeline.core.engine import Engine
+from pipeline.core.reconfiguring import Rules
 from pipeline.core.state import EngineLimits
 from pipeline.detection import DetectorStream, SpeechDetector
 from pipeline.effects import (
@@ -77,10 +78,11 @@ class Session:
         *,
         default_stt: str,
         limits: EngineLimits | None = None,
+        rules: Rules | None = None,
         max_kept_audio: int = 16 * 1024 * 1024,  # bytes, for `conversation.item.retrieve`
     ) -> None:
         self.id = id
-        self._engine = Engine(config, engines, default_stt=default_stt, limits=limits)
+        self._engine = Engine(config, engines, default_stt=default_stt, limits=limits, rules=rules)
         self._engines = engines
         self._detector = detector
         self._peers: list[Peer] = []

@@ -43,6 +43,7 @@ from pipeline.commands import (
 from pipeline.config import SessionConfig
 from pipeline.core.conversation import Conversation
 from pipeline.core.listening import Listener
+from pipeline.core.reconfiguring import Rules, check_change
 from pipeline.core.responding import Responder
 from pipeline.core.state import EngineLimits, State
 from pipeline.core.turns import SpeechBegan, SpeechEnded
@@ -75,6 +76,7 @@ class Engine:
         *,
         default_stt: str,
         limits: EngineLimits | None = None,
+        rules: Rules | None = None,
         new_id: NewId = new_id,
     ) -> None:
         limits = limits or EngineLimits()
@@ -84,6 +86,7 @@ class Engine:
             catalog=catalog,
             default_stt=default_stt,
             limits=limits,
+            rules=rules or Rules(),
             new_id=new_id,
         )
         self._listener = Listener(self._state)
@@ -208,6 +211,7 @@ class Engine:
     def _update(self, command: UpdateSession) -> None:
         old = self.config
         new = self._state.patched(command.patch, "session")
+        check_change(old, new, self._state.rules, has_spoken=self._responder.has_spoken)
         self._state.config = new
         if new.audio.input.turn_detection != old.audio.input.turn_detection:
             self._listener.turn_detection_changed()

@@ -22,6 +22,7 @@ from pipeline.commands import (
 )
 from pipeline.core.context import build_messages, estimate_tokens
 from pipeline.core.playback import SpokenText
+from pipeline.core.reconfiguring import check_change
 from pipeline.core.response import Response
 from pipeline.core.state import State
 from pipeline.effects import CutAudio, SpeechStyle, StartGeneration, StopGeneration
@@ -63,6 +64,11 @@ class Responder:
                 return id
         return None
 
+    @property
+    def has_spoken(self) -> bool:
+        """Whether the conversation holds audio of the assistant."""
+        return bool(self._spoken)
+
     # --- beginning ------------------------------------------------------------------------------------
 
     def check(self, command: CreateResponse) -> None:
@@ -81,10 +87,14 @@ class Responder:
 
     def configure(self, params: ResponseParams, root: str, now: float) -> Response:
         """A response with its overrides applied, not announced yet; raises `InvalidRequest`."""
+        state = self._state
+        config = state.patched(params.overrides, root)
+        if params.in_conversation:
+            check_change(state.config, config, state.rules, has_spoken=self.has_spoken)
         return Response(
-            self._state,
-            self._state.new_id("resp"),
-            self._state.patched(params.overrides, root),
+            state,
+            state.new_id("resp"),
+            config,
             in_conversation=params.in_conversation,
             metadata=params.metadata,
             asked_at=now,

@@ -1,16 +1,14 @@
 """What the parts of the engine share: configuration, conversation, and the effects gathered so far."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from pipeline.catalog import Catalog
-from pipeline.config import Patch, SessionConfig, Transcription, merge
+from pipeline.config import Patch, SessionConfig
 from pipeline.core.conversation import Conversation
+from pipeline.core.reconfiguring import Rules, reconfigure
 from pipeline.effects import Effect, Emit
-from pipeline.errors import InvalidRequest
 from pipeline.events import Event
 from pipeline.ids import NewId
-from providers.contracts import NamedToolChoice
-from providers.errors import UnknownModelError
 
 __all__ = ["EngineLimits", "State"]
 
@@ -34,6 +32,7 @@ class State:
     catalog: Catalog
     default_stt: str  # canonical; transcribes for the model where the client wants no transcription events
     limits: EngineLimits
+    rules: Rules
     new_id: NewId
     effects: list[Effect] = field(default_factory=list)
 
@@ -44,41 +43,5 @@ class State:
         self.effects.append(Emit(event))
 
     def patched(self, patch: Patch, root: str) -> SessionConfig:
-        """The configuration with `patch` applied and every name in it resolved; raises `InvalidRequest`.
-
-        `root` is the member of the client event that holds the patch: "session" or "response".
-        """
-        old = self.config
-        new: SessionConfig = merge(old, patch, {"transcription_model": self.default_stt})
-        output = new.audio.output
-        try:
-            if new.model != old.model:
-                param, code = f"{root}.model", "model_not_found"
-                new = replace(new, model=self.catalog.resolve_llm(new.model))
-            heard = new.audio.input.transcription
-            if heard is not None and heard != old.audio.input.transcription:
-                param, code = f"{root}.audio.input.transcription.model", "invalid_value"
-                new = _with_transcription(new, replace(heard, model=self.catalog.resolve_stt(heard.model)))
-            if output.model != old.audio.output.model:
-                param, code = f"{root}.audio.output.model", "invalid_value"
-                output = replace(output, model=self.catalog.resolve_tts(output.model))
-            if (output.model, output.voice) != (old.audio.output.model, old.audio.output.voice):
-                param, code = f"{root}.audio.output.voice", "invalid_value"
-                self.catalog.resolve_voice(output.model, output.voice)
-        except UnknownModelError as error:
-            raise InvalidRequest(str(error), code=code, param=param) from error
-        choice = new.tool_choice
-        if isinstance(choice, NamedToolChoice) and choice.name not in {tool.name for tool in new.tools}:
-            if "tool_choice" in patch:
-                # Refused here, or every turn that the configuration answers by itself would fail.
-                raise InvalidRequest(
-                    f"The tool_choice names the function '{choice.name}', which is not among the tools.",
-                    param=f"{root}.tool_choice",
-                )
-            new = replace(new, tool_choice="auto")  # its function went with the old tools
-        return replace(new, audio=replace(new.audio, output=output))
-
-
-def _with_transcription(config: SessionConfig, transcription: Transcription) -> SessionConfig:
-    heard = replace(config.audio.input, transcription=transcription)
-    return replace(config, audio=replace(config.audio, input=heard))
+        """The configuration with `patch`, the member `root` of a client event, applied to it."""
+        return reconfigure(self.config, patch, self.catalog, default_stt=self.default_stt, root=root)
