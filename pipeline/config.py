@@ -146,7 +146,7 @@ _SWITCHABLE = {
     "noise_reduction": _Variants(NoiseReduction),
 }
 # Objects that are opaque to the session: a new value replaces the old one whole.
-_OPAQUE = frozenset({"tracing", "truncation", "prompt", "reasoning"})
+_OPAQUE = frozenset({"tracing", "truncation", "prompt", "reasoning", "provider_data"})
 
 
 def merge(config: Any, patch: Patch, defaults: Mapping[str, Any] | None = None) -> Any:

@@ -5,12 +5,12 @@ which keeps its place in the order of answers.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import orjson
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from pipeline.commands import (
     CancelResponse,
@@ -26,18 +26,27 @@ from pipeline.commands import (
     TruncateItem,
     UpdateSession,
 )
+from pipeline.config import SessionType
 from pipeline.errors import InvalidRequest
 from pipeline.items import ItemReference
 from server.protocol.item_models import AnyItem, InputEntry, decode_audio, item_value
-from server.protocol.session_models import AudioOutput, ResponseConfig, SessionUpdate, Voice, session_patch
-from server.protocol.validation import WireModel, check_depth, validate
+from server.protocol.profiles import PARLEY, Profile
+from server.protocol.session_models import (
+    AudioOutput,
+    Modalities,
+    ResponseConfig,
+    Voice,
+    read_session,
+    session_patch,
+)
+from server.protocol.validation import Model, WireModel, check_depth, missing, unknown_members, validate
 
 __all__ = ["AppendAudio", "Decoder"]
 
 log = logging.getLogger(__name__)
 
 _MAX_EVENT_ID = 512
-_MAX_LOGGED_NAMES = 64  # unknown members remembered per session, so that a client cannot fill the log
+_MAX_IGNORED_NAMES = 64  # remembered per connection, so that a client cannot fill the log
 _APPEND = "input_audio_buffer.append"
 
 
@@ -49,26 +58,33 @@ class AppendAudio:
     event_id: str | None = None
 
 
-class _Update(WireModel):
-    session: SessionUpdate
+class _Order(WireModel):
+    """Any client event; those without further members are no more than this."""
+
+    type: str
+    event_id: str | None = None
 
 
-class _CreateItem(WireModel):
+class _Append(_Order):
+    audio: Any
+
+
+class _CreateItem(_Order):
     item: AnyItem
     previous_item_id: str | None = Field(None, max_length=512)
 
 
-class _ItemId(WireModel):
+class _ItemId(_Order):
     item_id: str
 
 
-class _Truncate(WireModel):
+class _Truncate(_Order):
     item_id: str
     content_index: int = Field(ge=0)
     audio_end_ms: int = Field(ge=0)
 
 
-class _Cancel(WireModel):
+class _Cancel(_Order):
     response_id: str | None = None
 
 
@@ -77,21 +93,27 @@ _Metadata = Annotated[
 ]
 
 
+class _ResponseAudioOutput(AudioOutput):
+    beyond_openai: ClassVar = AudioOutput.beyond_openai | {"speed"}
+
+
 class _ResponseAudio(WireModel):
-    output: AudioOutput | None = None
+    output: _ResponseAudioOutput | None = None
 
 
 class _ResponseParams(ResponseConfig):
+    beyond_openai: ClassVar = ResponseConfig.beyond_openai | {"voice", "modalities"}
+
     conversation: Literal["auto", "none"] | None = None
     input: Annotated[list[InputEntry], Field(max_length=1000)] | None = None
     audio: _ResponseAudio | None = None
     metadata: _Metadata | None = None
     # Older spellings, accepted beside the current ones.
     voice: Voice | None = None
-    modalities: Annotated[list[Literal["text", "audio"]], Field(min_length=1)] | None = None
+    modalities: Modalities = None
 
 
-class _CreateResponse(WireModel):
+class _CreateResponse(_Order):
     response: _ResponseParams | None = None
 
 
@@ -101,27 +123,37 @@ _OUTSIDE_PATCH = frozenset({"conversation", "input", "metadata", "voice", "modal
 class Decoder:
     """Understands the events of one connection."""
 
-    def __init__(self, *, max_append_bytes: int, max_item_bytes: int) -> None:
+    def __init__(
+        self,
+        *,
+        max_append_bytes: int,
+        max_item_bytes: int,
+        profile: Profile = PARLEY,
+        session_type: SessionType = "realtime",
+        on_ignored: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._max_append_bytes = max_append_bytes
         self._max_item_bytes = max_item_bytes
-        self._logged: set[str] = set()
-        self._orders: Mapping[str, Callable[[dict[str, Any], str | None], ClientCommand]] = {
+        self._profile = profile
+        self._session_type = session_type
+        self._on_ignored = on_ignored  # told the dotted path of each ignored member, once per connection
+        self._ignored: set[str] = set()
+        self._orders: dict[str, Callable[[dict[str, Any], str | None], ClientCommand]] = {
             "session.update": self._session_update,
-            "input_audio_buffer.commit": lambda _, event_id: CommitAudio(event_id),
-            "input_audio_buffer.clear": lambda _, event_id: ClearAudio(event_id),
+            "input_audio_buffer.commit": lambda data, id: self._bare(data, CommitAudio(id)),
+            "input_audio_buffer.clear": lambda data, id: self._bare(data, ClearAudio(id)),
             "conversation.item.create": self._create_item,
-            "conversation.item.retrieve": lambda data, event_id: RetrieveItem(
-                validate(_ItemId, data).item_id, event_id
+            "conversation.item.retrieve": lambda data, id: RetrieveItem(
+                self._read(_ItemId, data).item_id, id
             ),
-            "conversation.item.delete": lambda data, event_id: DeleteItem(
-                validate(_ItemId, data).item_id, event_id
-            ),
+            "conversation.item.delete": lambda data, id: DeleteItem(self._read(_ItemId, data).item_id, id),
             "conversation.item.truncate": self._truncate,
-            "response.create": self._create_response,
-            "response.cancel": lambda data, event_id: CancelResponse(
-                validate(_Cancel, data).response_id, event_id
-            ),
         }
+        if session_type == "realtime":
+            self._orders["response.create"] = self._create_response
+            self._orders["response.cancel"] = lambda data, id: CancelResponse(
+                self._read(_Cancel, data).response_id, id
+            )
 
     def decode(self, text: str) -> ClientCommand | AppendAudio:
         """One text frame."""
@@ -159,9 +191,9 @@ class Decoder:
 
     def _append(self, data: dict[str, Any], event_id: str | None) -> AppendAudio:
         if "audio" not in data:
-            raise InvalidRequest(
-                "Missing required parameter: 'audio'.", code="missing_required_parameter", param="audio"
-            )
+            raise missing("audio")
+        if self._profile.strict and len(data) > 2 + ("event_id" in data):
+            self._read(_Append, data)
         return AppendAudio(decode_audio(data["audio"], "audio", self._max_append_bytes), event_id)
 
     def _order(self, data: dict[str, Any], event_id: str | None) -> ClientCommand:
@@ -183,29 +215,31 @@ class Decoder:
         return order(data, event_id)
 
     def _session_update(self, data: dict[str, Any], event_id: str | None) -> ClientCommand:
-        session = validate(_Update, data).session
-        self._log_unknown(session, "session")
-        return UpdateSession(session_patch(session), event_id)
+        if "session" not in data:
+            raise missing("session")
+        update = read_session(data["session"], self._session_type, self._profile)
+        self._note_ignored(update, "session.")
+        self._check_bare({name: value for name, value in data.items() if name != "session"})
+        return UpdateSession(session_patch(update), event_id)
 
     def _create_item(self, data: dict[str, Any], event_id: str | None) -> ClientCommand:
-        event = validate(_CreateItem, data)
-        item = item_value(event.item, "item", self._max_item_bytes)
+        event = self._read(_CreateItem, data)
+        item = item_value(event.item, "item", self._max_item_bytes, self._profile)
         assert not isinstance(item, ItemReference)
         return CreateItem(item, event.previous_item_id, event_id)
 
     def _truncate(self, data: dict[str, Any], event_id: str | None) -> ClientCommand:
-        event = validate(_Truncate, data)
+        event = self._read(_Truncate, data)
         return TruncateItem(event.item_id, event.content_index, event.audio_end_ms, event_id)
 
     def _create_response(self, data: dict[str, Any], event_id: str | None) -> ClientCommand:
-        given = validate(_CreateResponse, data).response
+        given = self._read(_CreateResponse, data).response
         if given is None:
             return CreateResponse(event_id=event_id)
-        self._log_unknown(given, "response")
         entries = None
         if given.input is not None:
             entries = tuple(
-                item_value(entry, f"response.input[{index}]", self._max_item_bytes)
+                item_value(entry, f"response.input[{index}]", self._max_item_bytes, self._profile)
                 for index, entry in enumerate(given.input)
             )
         patch = session_patch(given)
@@ -224,14 +258,25 @@ class Decoder:
         )
         return CreateResponse(params, event_id)
 
-    def _log_unknown(self, model: BaseModel, path: str) -> None:
-        """Say once per session what is ignored, so that a typo does not go unnoticed."""
-        for name in model.model_extra or ():
-            where = f"{path}.{name}"[:200]
-            if where not in self._logged and len(self._logged) < _MAX_LOGGED_NAMES:
-                self._logged.add(where)
-                log.warning("ignoring the unknown member '%s'", where)
-        for name in type(model).model_fields:
-            value = getattr(model, name)
-            if isinstance(value, BaseModel):
-                self._log_unknown(value, f"{path}.{name}")
+    def _bare(self, data: dict[str, Any], command: ClientCommand) -> ClientCommand:
+        self._check_bare(data)
+        return command
+
+    def _check_bare(self, data: dict[str, Any]) -> None:
+        """Look for members in an event that has none of its own."""
+        if len(data) > 1 + ("event_id" in data):
+            self._read(_Order, data)
+
+    def _read(self, model: type[Model], data: dict[str, Any]) -> Model:
+        event = validate(model, data, self._profile)
+        self._note_ignored(event)
+        return event
+
+    def _note_ignored(self, event: WireModel, root: str = "") -> None:
+        """Say once per connection what is ignored, so that a typo does not go unnoticed."""
+        for path in unknown_members(event):
+            path = (root + path)[:200]
+            if path not in self._ignored and len(self._ignored) < _MAX_IGNORED_NAMES:
+                self._ignored.add(path)
+                log.warning("ignoring the unknown member '%s'", path)
+                self._on_ignored(path)

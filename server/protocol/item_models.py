@@ -19,7 +19,8 @@ from pipeline.items import (
     MessageItem,
     OutputText,
 )
-from server.protocol.validation import WireModel
+from server.protocol.profiles import PARLEY, Profile
+from server.protocol.validation import WireModel, missing
 
 __all__ = ["AnyItem", "InputEntry", "decode_audio", "item_value"]
 
@@ -27,12 +28,14 @@ ItemId = Annotated[str, Field(min_length=1, max_length=32)]
 _CALL_ID = re.compile(r"[a-zA-Z0-9_-]+")
 _MAX_PARTS = 256
 
-# What each role may say. The short names are those of the beta dialect and of retrieved items.
+# What each role may say: by OpenAI's protocol, and beyond it. The short names are those of the beta dialect
+# and of retrieved items; speech of the assistant is what a client replays of an earlier conversation.
 _PART_TYPES = {
-    "system": {"input_text", "text"},
-    "user": {"input_text", "text", "input_audio", "input_image"},
-    "assistant": {"output_text", "text", "output_audio", "audio"},
+    "system": {"input_text"},
+    "user": {"input_text", "input_audio", "input_image"},
+    "assistant": {"output_text"},
 }
+_MORE_PART_TYPES = {"system": {"text"}, "user": {"text"}, "assistant": {"text", "output_audio", "audio"}}
 
 
 class WirePart(WireModel):
@@ -46,6 +49,7 @@ class WirePart(WireModel):
 
 class WireItem(WireModel):
     id: ItemId | None = None
+    object: Literal["realtime.item"] | None = None
     status: Literal["completed", "incomplete", "in_progress"] | None = None  # has no effect on the model
 
 
@@ -79,7 +83,7 @@ InputEntry = Annotated[
 ]
 
 
-def item_value(item: Any, path: str, max_audio_bytes: int) -> Item | ItemReference:
+def item_value(item: Any, path: str, max_audio_bytes: int, profile: Profile = PARLEY) -> Item | ItemReference:
     """The item as the pipeline knows it, its id empty when the client chose none.
 
     `path` is its place in the client event, for `param` in errors.
@@ -96,7 +100,7 @@ def item_value(item: Any, path: str, max_audio_bytes: int) -> Item | ItemReferen
             return FunctionCallOutput(item.id or "", item.call_id, item.output)
         case WireMessage():
             content = tuple(
-                _part(part, item.role, f"{path}.content[{index}]", max_audio_bytes)
+                _part(part, item.role, f"{path}.content[{index}]", max_audio_bytes, profile)
                 for index, part in enumerate(item.content)
             )
             return MessageItem(item.id or "", item.role, content)
@@ -111,9 +115,10 @@ def _check_call_id(call_id: str, path: str) -> None:
         )
 
 
-def _part(part: WirePart, role: str, path: str, max_audio_bytes: int) -> ContentPart:
-    if part.type not in _PART_TYPES[role]:
-        supported = ", ".join(f"'{name}'" for name in sorted(_PART_TYPES[role]))
+def _part(part: WirePart, role: str, path: str, max_audio_bytes: int, profile: Profile) -> ContentPart:
+    understood = _PART_TYPES[role] if profile.strict else _PART_TYPES[role] | _MORE_PART_TYPES[role]
+    if part.type not in understood:
+        supported = ", ".join(f"'{name}'" for name in sorted(understood))
         raise InvalidRequest(
             f"Invalid value: '{part.type}'. Supported values for role '{role}' are: {supported}.",
             param=f"{path}.type",
@@ -121,7 +126,7 @@ def _part(part: WirePart, role: str, path: str, max_audio_bytes: int) -> Content
     match part.type:
         case "input_audio":
             if part.audio is None and part.transcript is None:
-                raise _missing(f"{path}.audio")
+                raise missing(f"{path}.audio")
             pcm = decode_audio(part.audio or "", f"{path}.audio", max_audio_bytes)
             return InputAudio(part.transcript, pcm)
         case "input_image":
@@ -129,17 +134,17 @@ def _part(part: WirePart, role: str, path: str, max_audio_bytes: int) -> Content
         case "output_audio" | "audio":
             # History that a client replays: only the words matter to the model.
             if part.transcript is None:
-                raise _missing(f"{path}.transcript")
+                raise missing(f"{path}.transcript")
             return OutputText(part.transcript)
         case _:
             if part.text is None:
-                raise _missing(f"{path}.text")
+                raise missing(f"{path}.text")
             return OutputText(part.text) if role == "assistant" else InputText(part.text)
 
 
 def _image(url: str | None, param: str) -> str:
     if url is None:
-        raise _missing(param)
+        raise missing(param)
     if not url.startswith(("data:image/png;base64,", "data:image/jpeg;base64,", "data:image/jpg;base64,")):
         raise InvalidRequest(
             f"Invalid '{param}': expected a base64 data URI of a PNG or JPEG image.", param=param
@@ -172,9 +177,3 @@ def decode_audio(text: Any, param: str, max_bytes: int) -> bytes:
             param=param,
         )
     return pcm
-
-
-def _missing(param: str) -> InvalidRequest:
-    return InvalidRequest(
-        f"Missing required parameter: '{param}'.", code="missing_required_parameter", param=param
-    )

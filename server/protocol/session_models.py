@@ -1,24 +1,35 @@
 """The session object as clients send it, whole or in parts, and its translation to a patch."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
 
-from pipeline.config import AudioFormat, Patch
+from pipeline.config import AudioFormat, Patch, SessionType
+from pipeline.errors import InvalidRequest
 from providers.contracts import FunctionTool, NamedToolChoice
-from server.protocol.validation import WireModel
+from server.protocol.profiles import PARLEY, Profile, is_strict
+from server.protocol.validation import WireModel, validate
 
-__all__ = ["ResponseConfig", "SessionUpdate", "session_patch"]
+__all__ = ["AudioOutput", "Modalities", "ResponseConfig", "Voice", "read_session", "session_patch"]
 
 PCM_RATES = (8_000, 16_000, 24_000, 32_000, 44_100, 48_000)
+OPENAI_RATE = 24_000
 _LEGACY_FORMATS = {"pcm16": {"type": "audio/pcm", "rate": 24_000}}
 _MAX_TOOLS = 128  # as upstream providers have it
 
 
-def _format_from_name(value: Any) -> Any:
+def _format_from_name(value: Any, info: ValidationInfo) -> Any:
     """Older clients name a format by a string."""
-    if isinstance(value, str):
+    if isinstance(value, str) and not is_strict(info.context):
         if value not in _LEGACY_FORMATS:
             raise _bad_value(
                 value, [*_LEGACY_FORMATS, "an object such as {'type': 'audio/pcm', 'rate': 24000}"]
@@ -37,14 +48,17 @@ def _bad_value(value: Any, supported: list[Any]) -> PydanticCustomError:
 
 
 class Format(WireModel):
+    wanted_by_openai: ClassVar = frozenset({"type"})
+
     type: Literal["audio/pcm"] = "audio/pcm"
     rate: int | None = None
 
     @field_validator("rate")
     @classmethod
-    def _known_rate(cls, rate: int | None) -> int | None:
-        if rate is not None and rate not in PCM_RATES:
-            raise _bad_value(rate, list(PCM_RATES))
+    def _known_rate(cls, rate: int | None, info: ValidationInfo) -> int | None:
+        rates = (OPENAI_RATE,) if is_strict(info.context) else PCM_RATES
+        if rate is not None and rate not in rates:
+            raise _bad_value(rate, list(rates))
         return rate
 
 
@@ -76,8 +90,12 @@ class NoiseReductionConfig(WireModel):
     strength: float | None = Field(None, ge=0, le=1)
 
 
+_OF_SERVER_VAD = frozenset({"threshold", "prefix_padding_ms", "silence_duration_ms", "idle_timeout_ms"})
+_OF_SEMANTIC_VAD = frozenset({"eagerness"})
+
+
 class TurnDetectionConfig(WireModel):
-    """Members of both types; those of the other type are ignored."""
+    """Members of both types; those of the other type are ignored, or refused where OpenAI is followed."""
 
     type: Literal["server_vad", "semantic_vad"] | None = None
     threshold: float | None = Field(None, ge=0, le=1)
@@ -100,6 +118,12 @@ class TurnDetectionConfig(WireModel):
             raise PydanticCustomError("less_than_equal", "too large", {"le": 30_000})
         return value
 
+    def unknown_to_openai(self) -> list[str]:
+        foreign = {"server_vad": _OF_SEMANTIC_VAD, "semantic_vad": _OF_SERVER_VAD}.get(
+            self.type or "", frozenset()
+        )
+        return [*WireModel.unknown_to_openai(self), *sorted(self.model_fields_set & foreign)]
+
 
 class AudioInput(WireModel):
     format: AnyFormat | None = None
@@ -109,6 +133,8 @@ class AudioInput(WireModel):
 
 
 class AudioOutput(WireModel):
+    beyond_openai: ClassVar = frozenset({"model"})
+
     format: AnyFormat | None = None
     voice: Voice | None = None
     speed: float | None = Field(None, ge=0.25, le=1.5)
@@ -121,6 +147,8 @@ class Audio(WireModel):
 
 
 class Tool(WireModel):
+    wanted_by_openai: ClassVar = frozenset({"type"})
+
     type: Literal["function"] = "function"
     # What language models accept; refused here, or the response would fail much later.
     name: str = Field(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9_-]+$")
@@ -197,10 +225,23 @@ TruncationConfig = Annotated[
 ]
 
 
+def _one_modality(value: list[str] | None, info: ValidationInfo) -> list[str] | None:
+    if is_strict(info.context) and value is not None and len(value) > 1:
+        raise _bad_value(value, [["text"], ["audio"]])
+    return value
+
+
+Modalities = Annotated[
+    Annotated[list[Literal["text", "audio"]], Field(min_length=1)] | None, AfterValidator(_one_modality)
+]
+
+
 class ResponseConfig(WireModel):
     """The members that a session and a response have in common."""
 
-    output_modalities: Annotated[list[Literal["text", "audio"]], Field(min_length=1)] | None = None
+    beyond_openai: ClassVar = frozenset({"temperature", "providerData"})
+
+    output_modalities: Modalities = None
     instructions: str | None = None
     tools: Annotated[list[Tool] | None, Field(max_length=_MAX_TOOLS), AfterValidator(_distinct_names)] = None
     tool_choice: ToolChoiceConfig | None = None
@@ -209,9 +250,15 @@ class ResponseConfig(WireModel):
     parallel_tool_calls: bool | None = None
     prompt: Prompt | None = None
     reasoning: Reasoning | None = None
+    providerData: dict[str, Any] | None = None  # noqa: N815 - as Inworld spells it
 
 
 class SessionUpdate(ResponseConfig):
+    """A session of type realtime."""
+
+    beyond_openai: ClassVar = ResponseConfig.beyond_openai | {"modelId"}
+    wanted_by_openai: ClassVar = frozenset({"type"})
+
     type: Literal["realtime"] | None = None
     model: str | None = Field(None, min_length=1, max_length=256)
     modelId: str | None = Field(None, min_length=1, max_length=256)  # noqa: N815 - an older spelling on the wire
@@ -219,6 +266,53 @@ class SessionUpdate(ResponseConfig):
     tracing: TracingConfig | None = None
     truncation: TruncationConfig | None = None
     include: list[Literal["item.input_audio_transcription.logprobs"]] | None = None
+
+
+class TranscriptionTurnDetection(TurnDetectionConfig):
+    """There is no response that could be created or interrupted."""
+
+    beyond_openai: ClassVar = frozenset({"create_response", "interrupt_response", "idle_timeout_ms"})
+
+
+class TranscriptionInput(AudioInput):
+    turn_detection: TranscriptionTurnDetection | None = None
+
+
+class TranscriptionAudio(WireModel):
+    input: TranscriptionInput | None = None
+
+
+class TranscriptionUpdate(WireModel):
+    """A session of type transcription."""
+
+    wanted_by_openai: ClassVar = frozenset({"type"})
+
+    type: Literal["transcription"] | None = None
+    audio: TranscriptionAudio | None = None
+    include: list[Literal["item.input_audio_transcription.logprobs"]] | None = None
+
+
+class _Realtime(WireModel):
+    session: SessionUpdate
+
+
+class _Transcription(WireModel):
+    session: TranscriptionUpdate
+
+
+def read_session(
+    session: Any, session_type: SessionType, profile: Profile = PARLEY
+) -> SessionUpdate | TranscriptionUpdate:
+    """The member `session` of an event or a request; raises `InvalidRequest`, its param below "session"."""
+    given = session.get("type") if isinstance(session, dict) else None
+    if given in ("realtime", "transcription") and given != session_type:
+        raise InvalidRequest(
+            f"Invalid value: '{given}'. This session is of type '{session_type}', which cannot change.",
+            param="session.type",
+        )
+    if session_type == "transcription":
+        return validate(_Transcription, {"session": session}, profile).session
+    return validate(_Realtime, {"session": session}, profile).session
 
 
 # A null means "off" for these; for any other member it is the same as leaving it out.
@@ -236,6 +330,7 @@ _NULLABLE = frozenset(
         "parallel_tool_calls",
         "reasoning",
         "strength",
+        "providerData",
     }
 )
 
@@ -248,8 +343,10 @@ def session_patch(model: WireModel) -> Patch:
         if value is None and name not in _NULLABLE:
             continue
         match name:
-            case "type" if isinstance(model, SessionUpdate):
+            case "type" if isinstance(model, SessionUpdate | TranscriptionUpdate):
                 continue
+            case "providerData":
+                patch["provider_data"] = value
             case "modelId":
                 patch.setdefault("model", value)
             case "format":

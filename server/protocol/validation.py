@@ -1,14 +1,15 @@
 """Checks JSON against wire models, and turns the first fault into the protocol's own error."""
 
-from collections.abc import Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from pipeline.errors import InvalidRequest
+from server.protocol.profiles import PARLEY, Profile
 
-__all__ = ["WireModel", "check_depth", "dotted", "validate"]
+__all__ = ["Model", "WireModel", "check_depth", "dotted", "missing", "unknown_members", "validate"]
 
 # Far deeper than any tool schema; orjson refuses to write what is nested more than 254 levels deep.
 _MAX_DEPTH = 64
@@ -51,16 +52,65 @@ class WireModel(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="allow", frozen=True)
 
+    # Members that OpenAI's protocol does not have, and those that it wants although we can do without.
+    beyond_openai: ClassVar[frozenset[str]] = frozenset()
+    wanted_by_openai: ClassVar[frozenset[str]] = frozenset()
 
-Model = TypeVar("Model", bound=BaseModel)
+    def unknown_to_openai(self) -> list[str]:
+        """The members of this object that OpenAI's service would refuse."""
+        return [*(self.model_extra or ()), *sorted(self.model_fields_set & self.beyond_openai)]
 
 
-def validate(model: type[Model], data: Any, root: Sequence[str | int] = ()) -> Model:
-    """`data` as a `model`; raises `InvalidRequest` with the dotted path of the first fault below `root`."""
+Model = TypeVar("Model", bound=WireModel)
+_Path = tuple[str | int, ...]
+
+
+def validate(model: type[Model], data: Any, profile: Profile = PARLEY) -> Model:
+    """`data` as a `model`; raises `InvalidRequest` with the dotted path of the first fault.
+
+    Validators of the model find the profile in their context.
+    """
     try:
-        return model.model_validate(data)
+        value = model.model_validate(data, context=profile)
     except ValidationError as error:
-        raise _explain(error.errors(include_url=False)[0], data, root) from None
+        raise _explain(error.errors(include_url=False)[0], data) from None
+    if profile.strict:
+        _check_strictly(value)
+    return value
+
+
+def unknown_members(model: WireModel) -> Iterator[str]:
+    """The dotted paths of everything in `model` that nobody will look at."""
+    for path, part in _parts(model):
+        for name in part.model_extra or ():
+            yield dotted((*path, name))
+
+
+def _check_strictly(model: WireModel) -> None:
+    for path, part in _parts(model):
+        for name in part.unknown_to_openai():
+            param = dotted((*path, name))
+            raise InvalidRequest(f"Unknown parameter: '{param}'.", code="unknown_parameter", param=param)
+        for name in sorted(part.wanted_by_openai - part.model_fields_set):
+            raise missing(dotted((*path, name)))
+
+
+def _parts(value: Any, path: _Path = ()) -> Iterator[tuple[_Path, WireModel]]:
+    """Every object inside a validated one, itself first, with its place."""
+    if isinstance(value, WireModel):
+        yield path, value
+        for name in type(value).model_fields:
+            yield from _parts(getattr(value, name), (*path, name))
+    elif isinstance(value, list):
+        for index, entry in enumerate(value):
+            yield from _parts(entry, (*path, index))
+
+
+def missing(param: str) -> InvalidRequest:
+    """The error for a member that has to be there."""
+    return InvalidRequest(
+        f"Missing required parameter: '{param}'.", code="missing_required_parameter", param=param
+    )
 
 
 def dotted(path: Sequence[str | int]) -> str:
@@ -90,9 +140,9 @@ def check_depth(value: Any) -> bool:
     return False
 
 
-def _explain(fault: ErrorDetails, data: Any, root: Sequence[str | int]) -> InvalidRequest:
+def _explain(fault: ErrorDetails, data: Any) -> InvalidRequest:
     kind, context, value = fault["type"], fault.get("ctx", {}), fault["input"]
-    path = [*root, *_json_path(fault["loc"], data)]
+    path = _json_path(fault["loc"], data)
     if kind.startswith("union_tag_"):
         path.append(str(context["discriminator"]).strip("'"))
         value = value.get(path[-1]) if isinstance(value, dict) else value
@@ -100,9 +150,7 @@ def _explain(fault: ErrorDetails, data: Any, root: Sequence[str | int]) -> Inval
         path.pop()
     param = dotted(path)
     if kind in ("missing", "union_tag_not_found"):
-        return InvalidRequest(
-            f"Missing required parameter: '{param}'.", code="missing_required_parameter", param=param
-        )
+        return missing(param)
     if kind in _WANTED:
         return InvalidRequest(
             f"Invalid type for '{param}': expected {_WANTED[kind]}, "

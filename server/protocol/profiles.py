@@ -1,0 +1,59 @@
+"""Profiles: how far a connection may go beyond OpenAI's protocol, and what its sessions start with.
+
+parley   the default: a superset that forgives what it does not know
+openai   refuses what OpenAI's service refuses, for people who test code that is meant for it
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pipeline.config import Patch
+from pipeline.core.reconfiguring import Rules
+
+__all__ = ["PARLEY", "PROFILES", "Profile", "ProfileName", "is_strict"]
+
+ProfileName = Literal["parley", "openai"]
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    name: ProfileName
+    strict: bool  # whether members and values that OpenAI does not know are refused
+    rules: Rules  # what a running session may change
+    defaults: Patch  # what a new session has in place of the server's own defaults
+
+
+PARLEY = Profile("parley", strict=False, rules=Rules(), defaults={})
+
+OPENAI = Profile(
+    "openai",
+    strict=True,
+    rules=Rules(model_changes=False, voice_changes=False, tracing_changes=False),
+    defaults={
+        "temperature": None,
+        "audio": {
+            "input": {
+                "transcription": None,
+                # As session.created shows it on the wire; the published prose says 500 ms of silence.
+                "turn_detection": {
+                    "type": "server_vad",
+                    "threshold": 0.5,
+                    "prefix_padding_ms": 300,
+                    "silence_duration_ms": 200,
+                    "idle_timeout_ms": None,
+                    "create_response": True,
+                    "interrupt_response": True,
+                },
+            },
+            "output": {"voice": "alloy"},
+        },
+    },
+)
+
+PROFILES: Mapping[str, Profile] = {profile.name: profile for profile in (PARLEY, OPENAI)}
+
+
+def is_strict(context: Any) -> bool:
+    """Whether a validator, which is given the profile as its context, has to go by the letter."""
+    return isinstance(context, Profile) and context.strict
