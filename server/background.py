@@ -20,15 +20,15 @@ PATIENCE = GRACE + 10  # seconds to wait for a clean end
 def running_server(settings: Settings, environ: Mapping[str, str] | None = None) -> Iterator[str]:
     """Serve `settings` on a free loopback port, whatever host and port they name, and yield the URL.
 
-    The URL is like "http://127.0.0.1:43210"; clients can connect at once. Leaving the block ends the server
-    and waits for it. Raises `StartupError` when it cannot start. `environ` (default: this process's) is
-    where provider keys are looked up.
+    The URL is like "http://127.0.0.1:43210", or https where they name a certificate; clients can connect at
+    once. Leaving the block ends the server and waits for it. Raises `StartupError` when it cannot start.
+    `environ` (default: this process's) is where provider keys are looked up.
     """
     local = settings.server.model_copy(update={"host": "127.0.0.1", "port": 0})
     settings = settings.model_copy(update={"server": local})
     keys = os.environ if environ is None else environ
     sock = bind(local.host, local.port)
-    url = url_of(sock)
+    url = url_of(sock, local)
     started: Future[Server] = Future()
     abandoned = threading.Event()  # the caller was interrupted while it waited
 

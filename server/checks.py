@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from providers.errors import ProviderError, UnknownModelError
 from providers.provider import Provider
 from providers.registry import Registry
 from server.serving import bind, url_of
-from server.settings import Settings, SettingsError, load_settings
+from server.settings import ServerSettings, Settings, SettingsError, load_settings
 from server.settings_sources import config_file
 from server.startup import (
     IN_PROCESS,
@@ -28,6 +29,7 @@ from server.startup import (
     load_provider,
     provider_tables,
 )
+from server.tls import server_context
 from server.warmup import ENGINE_STAGES, warm_stage
 
 __all__ = ["Check", "Status", "examine"]
@@ -77,23 +79,33 @@ def _listening(settings: Settings) -> list[Check]:
         checks.append(Check("api keys", "ok", access))
     except StartupError as error:
         checks.append(Check("api keys", "fail", f"none, but host is {server.host}", str(error)))
+    if server.tls_cert is not None:
+        try:
+            server_context(server)
+            checks.append(Check("tls", "ok", f"the certificate {server.tls_cert} and its key"))
+        except StartupError as error:
+            checks.append(Check("tls", "fail", str(error), "Without it the server does not start."))
     try:
         sock = bind(server.host, server.port)
     except StartupError as error:
-        if _is_ours(server.host, server.port):
+        if _is_ours(server):
             detail = f"{server.host}:{server.port} has a server already, and it is alive"
             checks.append(Check("port", "warn", detail, "Stop it before you start another one there."))
         else:
             checks.append(Check("port", "fail", f"{server.host}:{server.port} cannot be used", str(error)))
     else:
         with sock:
-            checks.append(Check("port", "ok", f"{url_of(sock)} is free"))
+            checks.append(Check("port", "ok", f"{url_of(sock, server)} is free"))
     return checks
 
 
-def _is_ours(host: str, port: int) -> bool:
+def _is_ours(server: ServerSettings) -> bool:
+    scheme = "http" if server.tls_cert is None else "https"
+    unverified = ssl.create_default_context()  # its certificate need not be for the address it listens on
+    unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE
+    url = f"{scheme}://{server.host}:{server.port}/health"
     try:
-        with urllib.request.urlopen(f"http://{host}:{port}/health", timeout=REACH) as answer:
+        with urllib.request.urlopen(url, timeout=REACH, context=unverified) as answer:
             return bool(json.load(answer) == {"status": "ok"})
     except (OSError, ValueError):
         return False

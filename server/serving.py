@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
@@ -13,8 +14,9 @@ from typing import Any, Literal
 import uvicorn
 
 from server.app import create_app
-from server.settings import Settings
+from server.settings import ServerSettings, Settings
 from server.startup import Prepared, StartupError, prepare
+from server.tls import server_context
 
 __all__ = ["Server", "bind", "new_event_loop", "serve", "url_of"]
 
@@ -59,7 +61,7 @@ async def serve(
     `StartupError`, or `asyncio.CancelledError` when a signal comes before the server is ready.
     """
     loop = asyncio.get_running_loop()
-    starting = asyncio.ensure_future(prepare(settings, environ))
+    starting = asyncio.ensure_future(_prepare(settings, environ))
     server: Server | None = None
 
     def stop(signum: int, frame: FrameType | None) -> None:
@@ -69,10 +71,9 @@ async def serve(
             server.handle_exit(signum, frame)
 
     with _handled(stop) if signals else contextlib.nullcontext(), contextlib.closing(sock):
-        prepared = await starting
-        server = Server(
-            _config(create_app(settings, prepared), settings), lambda ready: on_ready(prepared, ready)
-        )
+        prepared, tls = await starting
+        config = _config(create_app(settings, prepared), settings, tls)
+        server = Server(config, lambda ready: on_ready(prepared, ready))
         try:
             await server.serve(sockets=[sock])
         except OSError as error:  # somebody else began to listen while the models were loading
@@ -102,11 +103,12 @@ def bind(host: str, port: int) -> socket.socket:
     return sock
 
 
-def url_of(sock: socket.socket) -> str:
-    """`http://HOST:PORT` for clients on this machine; an address that means "any" becomes loopback."""
+def url_of(sock: socket.socket, settings: ServerSettings) -> str:
+    """`http://HOST:PORT`, or https, for clients on this machine: an address for "any" becomes loopback."""
+    scheme = "http" if settings.tls_cert is None else "https"
     host, port = sock.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
@@ -118,7 +120,12 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-def _config(app: Any, settings: Settings) -> uvicorn.Config:
+async def _prepare(settings: Settings, environ: Mapping[str, str]) -> tuple[Prepared, ssl.SSLContext | None]:
+    tls = server_context(settings.server)  # first, because the models take longer
+    return await prepare(settings, environ), tls
+
+
+def _config(app: Any, settings: Settings, tls: ssl.SSLContext | None) -> uvicorn.Config:
     http: Literal["httptools"] = "httptools"
     return uvicorn.Config(
         app,
@@ -133,6 +140,7 @@ def _config(app: Any, settings: Settings) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=GRACE,
+        ssl_context_factory=None if tls is None else lambda config, default: tls,
     )
 
 

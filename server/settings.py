@@ -8,7 +8,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from server.settings_sources import SettingsError, explain, read_sources
@@ -71,7 +81,17 @@ class ServerSettings(_Table):
     api_keys: Annotated[tuple[Annotated[SecretStr, Field(min_length=1)], ...], *CommaList] = ()
     # Web pages of other hosts that may use a server without keys, such as "https://voice.example.com".
     allowed_origins: Annotated[tuple[str, ...], *CommaList] = ()
+    # PEM files: the certificate with its chain, and its key. Without them the server speaks plain HTTP.
+    tls_cert: Path | None = None
+    tls_key: Annotated[Path | None, Field(validate_default=True)] = None
     limits: Limits = Limits()
+
+    @field_validator("tls_key")
+    @classmethod
+    def _both_or_none(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if "tls_cert" in info.data and (value is None) != (info.data["tls_cert"] is None):
+            raise PydanticCustomError("tls_pair", "for TLS both tls_cert and tls_key are needed")
+        return value
 
 
 class TurnDetectionSettings(_Table):

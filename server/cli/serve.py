@@ -29,6 +29,13 @@ def serve(
             help="Settings file. Default: ./parley.toml, or ~/.config/openparley/parley.toml.",
         ),
     ] = None,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(help="Certificate chain as a PEM file: the server then speaks https:// and wss://."),
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(help="Private key of the certificate, as a PEM file.")
+    ] = None,
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"] | None,
         typer.Option(help="Least important kind of log line to print. Default: info."),
@@ -58,7 +65,11 @@ def serve(
     # Soft wrap: a terminal may break a line, but what is copied or piped from here stays whole.
     out = Console(soft_wrap=True, highlight=False)
     try:
-        settings = load_settings(config, _overrides(host, port, log_level, log_format))
+        overrides = {
+            "server": _given(host=host, port=port, tls_cert=tls_cert, tls_key=tls_key),
+            "log": _given(level=log_level, format=log_format),
+        }
+        settings = load_settings(config, overrides)
     except SettingsError as error:
         _fail("The settings cannot be used:", *error.problems, as_json=log_format == "json")
     setup_logging(settings.log.level, settings.log.format)
@@ -69,7 +80,7 @@ def serve(
 
     try:
         sock = serving.bind(settings.server.host, settings.server.port)
-        url = serving.url_of(sock)
+        url = serving.url_of(sock, settings.server)
 
         def on_ready(prepared: "Prepared", server: "serving.Server") -> None:
             seconds = time.perf_counter() - began
@@ -89,17 +100,9 @@ def serve(
         out.print("Stopped.")
 
 
-def _overrides(
-    host: str | None, port: int | None, log_level: str | None, log_format: str | None
-) -> dict[str, Any]:
-    tables: dict[str, dict[str, Any]] = {
-        "server": {"host": host, "port": port},
-        "log": {"level": log_level, "format": log_format},
-    }
-    return {
-        table: {name: value for name, value in members.items() if value is not None}
-        for table, members in tables.items()
-    }
+def _given(**options: Any) -> dict[str, Any]:
+    """Those that are on the command line."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _show_ready(out: "Console", settings: "Settings", prepared: "Prepared", url: str, seconds: float) -> None:

@@ -93,7 +93,10 @@ def _server(url: str | None, config: Path | None, problems: "Console") -> Iterat
         try:
             settings = load_settings(config)
             with problems.status("starting a server for the occasion ..."):
-                address = stack.enter_context(running_server(settings))
+                # On loopback, where the certificate of its public name would be refused.
+                plain = settings.server.model_copy(update={"tls_cert": None, "tls_key": None})
+                local = settings.model_copy(update={"server": plain})
+                address = stack.enter_context(running_server(local))
         except (SettingsError, StartupError) as error:
             problems.print(f"parley talk: {error}", style="red", markup=False)
             raise typer.Exit(USAGE) from None

@@ -1,6 +1,7 @@
 """Holds one conversation with a Realtime server: speaks at the pace of a microphone, hears the reply."""
 
 import asyncio
+import ssl
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
@@ -103,6 +104,11 @@ class Conversation:
             )
         except InvalidStatus as error:
             raise TalkError(_refusal(error.response.status_code, bytes(error.response.body or b""))) from None
+        except ssl.SSLCertVerificationError as error:
+            raise TalkError(
+                f"the certificate of {url} is not accepted: {error.verify_message}. Use a name that it is"
+                " for, and where no public authority signed it, SSL_CERT_FILE=THE-AUTHORITY.pem"
+            ) from None
         except (OSError, TimeoutError, InvalidHandshake) as error:
             raise TalkError(
                 f"no Realtime server answers at {url} ({error}); start one with `parley serve`, or leave"
