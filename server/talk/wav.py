@@ -10,6 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.audio.codecs import decode
+
 __all__ = ["RecordingError", "decode_wav", "encode_wav"]
 
 _PCM, _FLOAT, _ALAW, _MULAW, _EXTENSIBLE = 1, 3, 6, 7, 0xFFFE
@@ -88,24 +90,7 @@ def _samples(body: bytes, kind: int, bits: int) -> NDArray[np.float64] | None:
         case (3, 64):
             return np.frombuffer(body, "<f8").astype(np.float64)
         case (6, 8):
-            return np.asarray(_alaw()[np.frombuffer(body, "u1")])
+            return np.asarray(np.frombuffer(decode(body, "audio/pcma"), "<i2") / 32768)
         case (7, 8):
-            return np.asarray(_mulaw()[np.frombuffer(body, "u1")])
+            return np.asarray(np.frombuffer(decode(body, "audio/pcmu"), "<i2") / 32768)
     return None
-
-
-def _alaw() -> NDArray[np.float64]:
-    """ITU-T G.711 A-law: the value of each of the 256 codes."""
-    code = np.arange(256) ^ 0x55
-    exponent, mantissa = (code >> 4) & 7, code & 15
-    value = np.where(
-        exponent == 0, (mantissa << 4) + 8, ((mantissa << 4) + 0x108) << np.maximum(exponent - 1, 0)
-    )
-    return np.asarray(np.where(code & 0x80, value, -value) / 32768)
-
-
-def _mulaw() -> NDArray[np.float64]:
-    """ITU-T G.711 mu-law: the value of each of the 256 codes."""
-    code = np.arange(256) ^ 0xFF
-    value = ((((code & 15) << 3) + 0x84) << ((code >> 4) & 7)) - 0x84
-    return np.asarray(np.where(code & 0x80, -value, value) / 32768)
