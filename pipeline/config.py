@@ -1,7 +1,7 @@
 """The configuration of one session, as immutable values, and how a partial update changes it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Literal
 
 from pipeline.errors import InvalidRequest
@@ -126,36 +126,23 @@ class SessionConfig:
 Patch = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class _Variants:
-    """Classes of which a member holds one or none, and the class that a patch without `type` creates."""
-
-    default: type[Any]
-    by_type: Mapping[str, type[Any]] = field(default_factory=dict)
-
-    def class_for(self, patch: Patch, current: Any) -> type[Any]:
-        named = self.by_type.get(str(patch.get("type")))
-        if named is not None:
-            return named
-        return self.default if current is None else type(current)
-
-
-_SWITCHABLE = {
-    "turn_detection": _Variants(ServerVad, {"server_vad": ServerVad, "semantic_vad": SemanticVad}),
-    "transcription": _Variants(Transcription),
-    "noise_reduction": _Variants(NoiseReduction),
+# Members that hold one of several classes, or none: the classes by `type`, the default first.
+_SWITCHABLE: Mapping[str, Mapping[str, type[Any]]] = {
+    "turn_detection": {"server_vad": ServerVad, "semantic_vad": SemanticVad},
+    "transcription": {"": Transcription},
+    "noise_reduction": {"": NoiseReduction},
 }
 # Objects that are opaque to the session: a new value replaces the old one whole.
 _OPAQUE = frozenset({"tracing", "truncation", "prompt", "reasoning", "provider_data"})
 
 
-def merge(config: Any, patch: Patch, defaults: Mapping[str, Any] | None = None) -> Any:
+def merge(config: Any, patch: Patch, starts: Mapping[type[Any], Any] | None = None) -> Any:
     """`config` with the members of `patch` changed, recursively.
 
-    A change of type (`server_vad` to `semantic_vad`) starts from that type's defaults. `defaults` gives
-    members that an object needs when it is switched on from null, such as the transcription's model.
+    A change of type (`server_vad` to `semantic_vad`) starts from that type's defaults, and so does what is
+    switched on from null; `starts` has values to start from where a class's own defaults will not do.
     """
-    known = {f.name for f in fields(config)}
+    known = _members(type(config))
     changes: dict[str, Any] = {}
     for name, value in patch.items():
         if name not in known:  # a member of another variant, such as `threshold` for semantic_vad
@@ -164,26 +151,38 @@ def merge(config: Any, patch: Patch, defaults: Mapping[str, Any] | None = None) 
         if not isinstance(value, Mapping) or name in _OPAQUE:
             changes[name] = value
         elif name in _SWITCHABLE:
-            changes[name] = _switch(name, current, value, defaults or {})
+            changes[name] = _switch(name, current, value, starts or {})
         elif is_dataclass(current):
-            changes[name] = merge(current, value, defaults)
+            changes[name] = merge(current, value, starts)
         else:
             changes[name] = value
     return replace(config, **changes)
 
 
-def _switch(name: str, current: Any, patch: Patch, defaults: Mapping[str, Any]) -> Any:
-    wanted = _SWITCHABLE[name].class_for(patch, current)
+def _switch(name: str, current: Any, patch: Patch, starts: Mapping[type[Any], Any]) -> Any:
+    wanted = _class_for(_SWITCHABLE[name], current, patch)
     if isinstance(current, wanted):
         return merge(current, patch)
-    known = {f.name for f in fields(wanted)}
-    given = {key: value for key, value in patch.items() if key in known}
-    if wanted is Transcription and "model" not in given:
-        if "transcription_model" not in defaults:
-            raise InvalidRequest(
-                "Missing required parameter: 'session.audio.input.transcription.model'.",
-                code="missing_required_parameter",
-                param="session.audio.input.transcription.model",
-            )
-        given["model"] = defaults["transcription_model"]
-    return wanted(**given)
+    if wanted in starts:
+        return merge(starts[wanted], patch)
+    if wanted is Transcription and "model" not in patch:
+        raise InvalidRequest(
+            "Missing required parameter: 'session.audio.input.transcription.model'.",
+            code="missing_required_parameter",
+            param="session.audio.input.transcription.model",
+        )
+    return wanted(**{key: value for key, value in patch.items() if key in _members(wanted)})
+
+
+def _class_for(classes: Mapping[str, type[Any]], current: Any, patch: Patch) -> type[Any]:
+    """The class that a patch means, which need not say so: `silence_duration_ms` is a member of one only."""
+    if patch.get("type") in classes:
+        return classes[patch["type"]]
+    if current is not None and all(key in _members(type(current)) for key in patch):
+        return type(current)
+    fitting = (known for known in classes.values() if all(key in _members(known) for key in patch))
+    return next(fitting, next(iter(classes.values())) if current is None else type(current))
+
+
+def _members(kind: type[Any]) -> set[str]:
+    return {member.name for member in fields(kind)}

@@ -8,9 +8,10 @@ from fastapi import FastAPI
 
 from pipeline.detection import SpeechDetector
 from server.auth import Authenticator
+from server.client_secrets import ClientSecrets, deployment_key
 from server.errors import install_error_handlers
 from server.hub import Hub
-from server.routes import realtime, status
+from server.routes import client_secrets, realtime, status
 from server.settings import Settings
 from server.startup import Prepared, log_choices, prepare
 from server.version import VERSION
@@ -50,9 +51,12 @@ def create_app(settings: Settings, prepared: Prepared | None = None) -> FastAPI:
         openapi_url=None,
     )
     app.state.settings = settings
-    app.state.authenticator = Authenticator(settings.server.api_keys, settings.server.allowed_origins)
+    keys = settings.server.api_keys
+    app.state.client_secrets = ClientSecrets(deployment_key(settings.server.secret, keys))
+    app.state.authenticator = Authenticator(keys, app.state.client_secrets, settings.server.allowed_origins)
     app.state.ready = False
     install_error_handlers(app)
     app.include_router(status.router)
     app.include_router(realtime.router)
+    app.include_router(client_secrets.router)
     return app

@@ -5,22 +5,46 @@ import hashlib
 import hmac
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-__all__ = ["SUBPROTOCOL_PREFIX", "Authenticator", "is_loopback"]
+from server.client_secrets import PREFIX, BoundSession, ClientSecrets, SecretRefusedError
+
+__all__ = ["SUBPROTOCOL_PREFIX", "Authenticator", "Identity", "KeyRefusedError", "is_loopback"]
 
 # How a browser, which cannot set headers on a WebSocket, sends its key.
 SUBPROTOCOL_PREFIX = "openai-insecure-api-key."
 
 
+class KeyRefusedError(Exception):
+    """The caller may not use this server; says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who calls: the API key by a name that tells nothing of it, and the client secret that came with it."""
+
+    key_id: str
+    bound: BoundSession | None = None  # what the client secret opens; None for a full API key
+
+
+ANYBODY = Identity("anybody")  # on a server without keys
+
+
 class Authenticator:
     """Checks keys in constant time; holds only their hashes. Without keys everybody is let in."""
 
-    def __init__(self, api_keys: Iterable[SecretStr], allowed_origins: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        api_keys: Iterable[SecretStr],
+        client_secrets: ClientSecrets,
+        allowed_origins: Iterable[str] = (),
+    ) -> None:
         self._digests = tuple(_digest(key.get_secret_value()) for key in api_keys)
+        self._client_secrets = client_secrets
         self._allowed_origins = frozenset(origin.rstrip("/").lower() for origin in allowed_origins)
 
     @property
@@ -28,21 +52,33 @@ class Authenticator:
         """Whether a key is needed at all."""
         return bool(self._digests)
 
-    def authenticate(self, headers: Mapping[str, str], subprotocols: Sequence[str] = ()) -> bool:
-        """Whether the request may go on.
+    def authenticate(self, headers: Mapping[str, str], subprotocols: Sequence[str] = ()) -> Identity:
+        """Who the request comes from; raises `KeyRefusedError` when it may not go on.
 
-        `headers` must find names in any case, or have lower-case ones. A key is taken from `Authorization:
-        Bearer KEY`, from `Authorization: Basic ...` as the key itself or as the password, and from the
-        WebSocket subprotocol `openai-insecure-api-key.KEY`.
+        `headers` must find names in any case, or have lower-case ones. A key, or a client secret, is taken
+        from `Authorization: Bearer KEY`, from `Authorization: Basic ...` as the key itself or as the
+        password, and from the WebSocket subprotocol `openai-insecure-api-key.KEY`.
         """
-        if not self._digests:
-            return True
-        allowed = False
-        for candidate in _candidates(headers.get("authorization", ""), subprotocols):
+        candidates = _candidates(headers.get("authorization", ""), subprotocols)
+        identity = None
+        for candidate in candidates:
             given = _digest(candidate)
-            for digest in self._digests:  # no early exit: the time must not tell which key was nearly right
-                allowed |= hmac.compare_digest(given, digest)
-        return allowed
+            # No early exit: the time must not tell which key was nearly right.
+            for number, digest in enumerate(self._digests, 1):
+                if hmac.compare_digest(given, digest):
+                    identity = Identity(f"key-{number}")
+        if identity is not None:
+            return identity
+        for candidate in candidates:
+            if candidate.startswith(PREFIX):
+                try:
+                    bound = self._client_secrets.read(candidate)
+                except SecretRefusedError as refused:
+                    raise KeyRefusedError(str(refused)) from None
+                return Identity(bound.key_id, bound)
+        if self._digests:
+            raise KeyRefusedError("Incorrect or missing API key.")
+        return ANYBODY
 
     def origin_allowed(self, origin: str | None) -> bool:
         """Whether a request with this `Origin` header may go on; None (not a browser) may.

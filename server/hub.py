@@ -8,15 +8,19 @@ from pipeline.config import (
     AudioConfig,
     AudioInputConfig,
     AudioOutputConfig,
+    Patch,
     SessionConfig,
+    SessionType,
     Transcription,
     merge,
 )
+from pipeline.core.reconfiguring import reconfigure
 from pipeline.core.state import EngineLimits
 from pipeline.detection import SpeechDetector
 from pipeline.ids import new_id
 from pipeline.session import Session
 from providers.registry import Registry
+from server.protocol.profiles import Profile
 from server.settings import Settings
 
 __all__ = ["Hub", "hub_of"]
@@ -43,22 +47,44 @@ class Hub:
     def is_full(self) -> bool:
         return self._count >= self._settings.server.limits.max_sessions
 
-    def resolve_model(self, name: str) -> str:
-        """The canonical language model for the `model` of a URL; raises `UnknownModelError`."""
-        return self._registry.resolve_llm(name)
+    def configure(
+        self, session_type: SessionType, profile: Profile, patch: Patch, model: str | None = None
+    ) -> SessionConfig:
+        """What a session of that kind starts with, changed by `patch`; raises `InvalidRequest`.
 
-    def new_session(self, model: str) -> Session:
-        """A session with the configured defaults, not started yet. `model` is canonical."""
+        `model` is that of the URL: a language model, or in a transcription session a transcription model.
+        """
+        config: SessionConfig = merge(self._defaults(session_type), profile.defaults)
+        from_url: Patch = {}
+        if model is not None:
+            heard = session_type == "transcription"
+            from_url = (
+                {"audio": {"input": {"transcription": {"model": model}}}} if heard else {"model": model}
+            )
+        for change in (from_url, patch):
+            config = reconfigure(
+                config,
+                change,
+                self._registry,
+                default_stt=self._registry.defaults.stt,
+                rules=profile.rules,
+                root="session",
+            )
+        return config
+
+    def new_session(self, config: SessionConfig, profile: Profile) -> Session:
+        """A session, not started yet."""
         limits = self._settings.server.limits
         return Session(
             new_id("sess"),
-            self._config(model),
+            config,
             self._registry,
             self._detector,
             default_stt=self._registry.defaults.stt,
             limits=EngineLimits(
                 max_items=limits.max_items, max_buffer_seconds=round(limits.max_buffer_seconds)
             ),
+            rules=profile.rules,
             max_kept_audio=limits.max_session_audio_bytes,
         )
 
@@ -73,10 +99,11 @@ class Hub:
     def __exit__(self, *_: object) -> None:
         self._count -= 1
 
-    def _config(self, model: str) -> SessionConfig:
+    def _defaults(self, session_type: SessionType) -> SessionConfig:
         chosen, defaults = self._settings.defaults, self._registry.defaults
         config = SessionConfig(
-            model=model,
+            type=session_type,
+            model=defaults.llm,
             audio=AudioConfig(
                 AudioInputConfig(Transcription(defaults.stt)),
                 AudioOutputConfig(voice=chosen.voice, model=defaults.tts),

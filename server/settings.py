@@ -21,6 +21,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
+from server.protocol.profiles import ProfileName
 from server.settings_sources import SettingsError, explain, read_sources
 
 __all__ = [
@@ -84,6 +85,10 @@ class ServerSettings(_Table):
     # PEM files: the certificate with its chain, and its key. Without them the server speaks plain HTTP.
     tls_cert: Path | None = None
     tls_key: Annotated[Path | None, Field(validate_default=True)] = None
+    # What a connection gets that does not choose with ?profile=
+    profile: ProfileName = "parley"
+    # Workers that share it accept each other's client secrets; unset, it is made of the API keys.
+    secret: Annotated[SecretStr, Field(min_length=16)] | None = None
     limits: Limits = Limits()
 
     @field_validator("tls_key")
@@ -97,7 +102,8 @@ class ServerSettings(_Table):
 class TurnDetectionSettings(_Table):
     """Who decides that a turn is over; members that are absent take the protocol's defaults."""
 
-    type: Literal["server_vad", "semantic_vad"] = "server_vad"
+    # Unset: semantic_vad, or server_vad where one of its own members is set.
+    type: Literal["server_vad", "semantic_vad"] | None = None
     threshold: float | None = Field(None, ge=0, le=1)
     prefix_padding_ms: int | None = Field(None, ge=0)
     silence_duration_ms: int | None = Field(None, ge=0)
@@ -126,10 +132,9 @@ class DefaultsSettings(_Table):
         """As on the wire, without the members that were left out; None for push to talk."""
         if self.turn_detection_table is None:
             return None
-        return {
-            "type": self.turn_detection_table.type,
-            **self.turn_detection_table.model_dump(exclude={"type"}, exclude_none=True),
-        }
+        given = self.turn_detection_table.model_dump(exclude_none=True)
+        own = {"threshold", "prefix_padding_ms", "silence_duration_ms", "idle_timeout_ms"} & given.keys()
+        return {"type": "server_vad" if own else "semantic_vad", **given}
 
 
 class ProviderTable(BaseModel):

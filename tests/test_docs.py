@@ -169,7 +169,10 @@ def _client_events() -> list[Any]:
 
 @pytest.mark.parametrize("event", _client_events())
 def test_every_documented_client_event_is_understood(event: dict[str, Any]) -> None:
-    command = Decoder(max_append_bytes=1_000_000, max_item_bytes=1_000_000).decode(json.dumps(event))
+    session_type = event.get("session", {}).get("type", "realtime")
+    decoder = Decoder(max_append_bytes=1_000_000, max_item_bytes=1_000_000, session_type=session_type)
+
+    command = decoder.decode(json.dumps(event))
 
     assert not isinstance(command, Refuse), command
 

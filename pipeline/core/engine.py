@@ -190,7 +190,8 @@ class Engine:
                     self._responder.interrupt()
             case SpeechEnded(at):
                 item_id = self._listener.speech_ended(at)
-                if detection.create_response and self._responder.active is None:
+                wanted = detection.create_response and self.config.type == "realtime"
+                if wanted and self._responder.active is None:
                     response = self._responder.configure(ResponseParams(), "response", now)
                     context = list(self._state.conversation)
                     self._responder.begin(response, context, automatic=item_id)

@@ -56,6 +56,7 @@ class _Utterance:
 
     item_id: str
     start: int
+    transcribed: bool  # whether anybody wants its text
     visible: bool  # whether the client gets transcription events
     announced: bool  # whether the client knows the item's id: by speech_started, or by the commit
     end: int | None = None  # None until it is committed
@@ -91,6 +92,12 @@ class Listener:
     def buffered(self) -> int:
         """Ticks of uncommitted audio."""
         return self._end - self._buffer_start
+
+    @property
+    def _transcribes(self) -> bool:
+        """Whether speech is turned into text: for the language model, or for a client that reads it."""
+        config = self._state.config
+        return config.type == "realtime" or config.audio.input.transcription is not None
 
     @property
     def open_item(self) -> str | None:
@@ -184,11 +191,13 @@ class Listener:
 
     def _open(self, start: int, *, announced: bool) -> _Utterance:
         visible = self._state.config.audio.input.transcription is not None
-        utterance = _Utterance(self._state.new_id("item"), start, visible, announced)
+        transcribed = self._transcribes
+        utterance = _Utterance(self._state.new_id("item"), start, transcribed, visible, announced)
         self._utterance = utterance
         if announced:
             self._state.emit(SpeechStarted(utterance.item_id, start // TICKS_PER_MS))
-        self._state.do(StartUtterance(utterance.item_id, start, *self._stt_choice()))
+        if transcribed:
+            self._state.do(StartUtterance(utterance.item_id, start, *self._stt_choice()))
         return utterance
 
     def _check_pending(self, more: int) -> None:
@@ -217,7 +226,8 @@ class Listener:
         utterance.end = end
         utterance.announced = True
         self._utterance = None
-        self._pending[item.id] = utterance
+        if utterance.transcribed:
+            self._pending[item.id] = utterance
         self._drop_before(end)
         held, utterance.held = utterance.held, []
         for delta in held:

@@ -1,9 +1,9 @@
 """How a partial update becomes a session's next configuration, and what a session may not change."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pipeline.catalog import Catalog
-from pipeline.config import Patch, SessionConfig, Transcription, merge
+from pipeline.config import Patch, ServerVad, SessionConfig, Transcription, merge
 from pipeline.errors import InvalidRequest
 from providers.contracts import NamedToolChoice
 from providers.errors import UnknownModelError
@@ -13,11 +13,12 @@ __all__ = ["Rules", "check_change", "reconfigure"]
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a running session may change. The defaults are generous; OpenAI's service has all of these off."""
+    """What a running session may change, and what it changes to. The defaults are the generous ones."""
 
     model_changes: bool = True
     voice_changes: bool = True  # once the assistant has spoken; before, it always may
     tracing_changes: bool = True  # once it is on
+    server_vad: ServerVad = field(default_factory=ServerVad)  # what turn detection of that type starts with
 
 
 def check_change(old: SessionConfig, new: SessionConfig, rules: Rules, *, has_spoken: bool) -> None:
@@ -41,13 +42,15 @@ def check_change(old: SessionConfig, new: SessionConfig, rules: Rules, *, has_sp
 
 
 def reconfigure(
-    old: SessionConfig, patch: Patch, catalog: Catalog, *, default_stt: str, root: str
+    old: SessionConfig, patch: Patch, catalog: Catalog, *, default_stt: str, rules: Rules, root: str
 ) -> SessionConfig:
     """`old` with `patch` applied and every name in it resolved; raises `InvalidRequest`.
 
     `root` is the member of the client event that holds the patch: "session" or "response".
     """
-    new: SessionConfig = merge(old, patch, {"transcription_model": default_stt})
+    new: SessionConfig = merge(
+        old, patch, {Transcription: Transcription(default_stt), ServerVad: rules.server_vad}
+    )
     output = new.audio.output
     try:
         if new.model != old.model:

@@ -44,4 +44,6 @@ class State:
 
     def patched(self, patch: Patch, root: str) -> SessionConfig:
         """The configuration with `patch`, the member `root` of a client event, applied to it."""
-        return reconfigure(self.config, patch, self.catalog, default_stt=self.default_stt, root=root)
+        return reconfigure(
+            self.config, patch, self.catalog, default_stt=self.default_stt, rules=self.rules, root=root
+        )

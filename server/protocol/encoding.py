@@ -41,6 +41,7 @@ from pipeline.events import (
 )
 from pipeline.ids import new_id
 from server.protocol.objects import Json, item_json, response_json, session_json
+from server.protocol.profiles import PARLEY, Profile
 
 __all__ = ["Encoder", "error_json"]
 
@@ -61,9 +62,10 @@ def error_json(
 class Encoder:
     """Writes the events of one session."""
 
-    def __init__(self, session_id: str, expires_at: int) -> None:
+    def __init__(self, session_id: str, expires_at: int, profile: Profile = PARLEY) -> None:
         self._session_id = session_id
         self._expires_at = expires_at  # unix seconds
+        self._profile = profile
 
     def encode(self, event: Event) -> str:
         """One text frame."""
@@ -83,11 +85,11 @@ class Encoder:
         match event:
             case SessionCreated(config):
                 return "session.created", {
-                    "session": session_json(self._session_id, config, self._expires_at)
+                    "session": session_json(self._session_id, config, self._expires_at, self._profile)
                 }
             case SessionUpdated(config):
                 return "session.updated", {
-                    "session": session_json(self._session_id, config, self._expires_at)
+                    "session": session_json(self._session_id, config, self._expires_at, self._profile)
                 }
             case ErrorRaised(error, client_event_id, error_kind):
                 return "error", {"error": error_json(error, client_event_id, error_kind)}

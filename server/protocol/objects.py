@@ -4,7 +4,7 @@ from typing import Any
 
 import pybase64
 
-from pipeline.config import AudioFormat, SessionConfig, TurnDetection
+from pipeline.config import AudioFormat, AudioInputConfig, SessionConfig, TurnDetection
 from pipeline.events import ResponseState, StatusDetails, Usage
 from pipeline.items import (
     ContentPart,
@@ -19,15 +19,18 @@ from pipeline.items import (
     OutputText,
 )
 from providers.contracts import FunctionTool, NamedToolChoice
+from server.protocol.profiles import PARLEY, Profile
 
 __all__ = ["item_json", "response_json", "session_json", "usage_json"]
 
 Json = dict[str, Any]
 
 
-def session_json(session_id: str, config: SessionConfig, expires_at: int) -> Json:
+def session_json(session_id: str, config: SessionConfig, expires_at: int, profile: Profile = PARLEY) -> Json:
     """The complete session object; `expires_at` in unix seconds."""
-    heard, spoken = config.audio.input, config.audio.output
+    if config.type == "transcription":
+        return _transcription_session_json(session_id, config, expires_at)
+    spoken = config.audio.output
     session: Json = {
         "type": "realtime",
         "object": "realtime.session",
@@ -43,34 +46,52 @@ def session_json(session_id: str, config: SessionConfig, expires_at: int) -> Jso
         "prompt": config.prompt,
         "expires_at": expires_at,
         "audio": {
-            "input": {
-                "format": _format_json(heard.format),
-                # Exactly these three: a strict client stops reading at a fourth.
-                "transcription": heard.transcription
-                and {
-                    "model": heard.transcription.model,
-                    "language": heard.transcription.language,
-                    "prompt": heard.transcription.prompt,
-                },
-                "noise_reduction": heard.noise_reduction
-                and _without_nulls(type=heard.noise_reduction.type, strength=heard.noise_reduction.strength),
-                "turn_detection": heard.turn_detection and _turn_detection_json(heard.turn_detection),
-            },
+            "input": _input_json(config.audio.input),
             "output": {
                 "format": _format_json(spoken.format),
                 "voice": spoken.voice,
                 "speed": spoken.speed,
-                "model": spoken.model,
             },
         },
         "include": None if config.include is None else list(config.include),
     }
     # Members that most sessions do not have are shown only once they are set.
-    return session | _without_nulls(
-        temperature=config.temperature,
-        parallel_tool_calls=config.parallel_tool_calls,
-        reasoning=config.reasoning,
-    )
+    session |= _without_nulls(parallel_tool_calls=config.parallel_tool_calls, reasoning=config.reasoning)
+    if not profile.strict:
+        session["audio"]["output"]["model"] = spoken.model
+        session |= _without_nulls(temperature=config.temperature, providerData=config.provider_data)
+    return session
+
+
+def _transcription_session_json(session_id: str, config: SessionConfig, expires_at: int) -> Json:
+    heard = _input_json(config.audio.input)
+    if heard["turn_detection"]:
+        for name in ("create_response", "interrupt_response", "idle_timeout_ms"):
+            heard["turn_detection"].pop(name, None)
+    return {
+        "type": "transcription",
+        "object": "realtime.transcription_session",
+        "id": session_id,
+        "expires_at": expires_at,
+        "audio": {"input": heard},
+        "include": None if config.include is None else list(config.include),
+    }
+
+
+def _input_json(heard: AudioInputConfig) -> Json:
+    return {
+        "format": _format_json(heard.format),
+        # Exactly these three: a strict client stops reading at a fourth.
+        "transcription": heard.transcription
+        and {
+            "model": heard.transcription.model,
+            "language": heard.transcription.language,
+            "prompt": heard.transcription.prompt,
+        },
+        "noise_reduction": heard.noise_reduction
+        and _without_nulls(type=heard.noise_reduction.type, strength=heard.noise_reduction.strength),
+        "turn_detection": heard.turn_detection and _turn_detection_json(heard.turn_detection),
+    }
 
 
 def _without_nulls(**members: Any) -> Json:

@@ -5,10 +5,10 @@ openai   refuses what OpenAI's service refuses, for people who test code that is
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from pipeline.config import Patch
+from pipeline.config import Patch, ServerVad
 from pipeline.core.reconfiguring import Rules
 
 __all__ = ["PARLEY", "PROFILES", "Profile", "ProfileName", "is_strict"]
@@ -26,26 +26,17 @@ class Profile:
 
 PARLEY = Profile("parley", strict=False, rules=Rules(), defaults={})
 
+# As session.created shows it on the wire; the published prose says 500 ms of silence.
+_OPENAI_VAD = ServerVad(threshold=0.5, prefix_padding_ms=300, silence_duration_ms=200)
+
 OPENAI = Profile(
     "openai",
     strict=True,
-    rules=Rules(model_changes=False, voice_changes=False, tracing_changes=False),
+    rules=Rules(model_changes=False, voice_changes=False, tracing_changes=False, server_vad=_OPENAI_VAD),
     defaults={
         "temperature": None,
         "audio": {
-            "input": {
-                "transcription": None,
-                # As session.created shows it on the wire; the published prose says 500 ms of silence.
-                "turn_detection": {
-                    "type": "server_vad",
-                    "threshold": 0.5,
-                    "prefix_padding_ms": 300,
-                    "silence_duration_ms": 200,
-                    "idle_timeout_ms": None,
-                    "create_response": True,
-                    "interrupt_response": True,
-                },
-            },
+            "input": {"transcription": None, "turn_detection": asdict(_OPENAI_VAD)},
             "output": {"voice": "alloy"},
         },
     },

@@ -1,4 +1,4 @@
-"""`GET /v1/realtime`: the WebSocket endpoint, and who is let in."""
+"""`GET /v1/realtime`: the WebSocket endpoint."""
 
 import logging
 
@@ -7,9 +7,8 @@ from fastapi import APIRouter, WebSocket
 from fastapi.responses import Response
 from starlette.websockets import WebSocketDisconnect
 
-from pipeline.errors import InvalidRequest
 from pipeline.ids import new_id
-from providers.errors import UnknownModelError
+from server.admission import Admission, RefusedError, admit
 from server.auth import Authenticator
 from server.errors import ApiError
 from server.hub import hub_of
@@ -25,7 +24,6 @@ log = logging.getLogger(__name__)
 router = APIRouter()
 
 _PROTOCOL = "realtime"  # the one subprotocol that we ever select: another would echo the client's key
-_BAD_KEY, _BAD_REQUEST, _TRY_LATER = 3000, 4000, 1013  # close codes, as on the wire
 
 
 @router.websocket("/v1/realtime")
@@ -36,42 +34,50 @@ async def realtime(websocket: WebSocket) -> None:
     if not authenticator.origin_allowed(websocket.headers.get("origin")):
         await websocket.send_denial_response(Response("This page may not use this server.", 403))
         return
+    if "call_id" in websocket.query_params:  # there are no calls to join, and the wire says so before 101
+        await websocket.send_denial_response(Response(status_code=404))
+        return
     offered = websocket.scope.get("subprotocols", [])
     await websocket.accept(subprotocol=_PROTOCOL if _PROTOCOL in offered else None)
     try:
-        if not authenticator.authenticate(websocket.headers, offered):
-            error = InvalidRequest("Incorrect or missing API key.", code="invalid_api_key")
-            await _turn_away(websocket, error, _BAD_KEY)
-            return
-        hub = hub_of(websocket.app)
-        if hub.is_full:
-            error = InvalidRequest(
-                "The server has no room for another session.", code="session_limit_reached"
-            )
-            await _turn_away(websocket, error, _TRY_LATER, kind="server_error")
-            return
         try:
-            model = hub.resolve_model(websocket.query_params.get("model", ""))
-        except UnknownModelError as unknown:
-            error = InvalidRequest(str(unknown), code="model_not_found", param="model")
-            await _turn_away(websocket, error, _BAD_REQUEST)
+            admission = admit(
+                websocket.query_params,
+                websocket.headers,
+                offered,
+                authenticator=authenticator,
+                hub=hub_of(websocket.app),
+                default_profile=settings.server.profile,
+            )
+        except RefusedError as refused:
+            await _turn_away(websocket, refused)
             return
-        limits = settings.server.limits
-        with hub:
-            async with hub.new_session(model) as session:
-                log.info("session %s begins with %s", session.id, model)
-                peer = WebSocketPeer(
-                    websocket,
-                    Encoder(session.id, hub.expiry()),
-                    Decoder(max_append_bytes=limits.max_append_bytes, max_item_bytes=limits.max_item_bytes),
-                    max_outbox_bytes=limits.max_outbox_bytes,
-                    events_per_second=limits.events_per_second,
-                    lifetime=limits.session_seconds,
-                )
-                await peer.serve(session)
-        log.info("session %s ends", session.id)
+        await _serve(websocket, admission, settings)
     except WebSocketDisconnect:
         log.debug("a client left during the handshake")
+
+
+async def _serve(websocket: WebSocket, admission: Admission, settings: Settings) -> None:
+    limits, profile, config = settings.server.limits, admission.profile, admission.config
+    hub = hub_of(websocket.app)
+    with hub:
+        async with hub.new_session(config, profile) as session:
+            log.info("session %s begins: %s, %s, %s", session.id, config.type, config.model, profile.name)
+            peer = WebSocketPeer(
+                websocket,
+                Encoder(session.id, hub.expiry(), profile),
+                Decoder(
+                    max_append_bytes=limits.max_append_bytes,
+                    max_item_bytes=limits.max_item_bytes,
+                    profile=profile,
+                    session_type=config.type,
+                ),
+                max_outbox_bytes=limits.max_outbox_bytes,
+                events_per_second=limits.events_per_second,
+                lifetime=limits.session_seconds,
+            )
+            await peer.serve(session)
+    log.info("session %s ends", session.id)
 
 
 @router.get("/v1/realtime")
@@ -86,9 +92,8 @@ async def realtime_without_upgrade() -> None:
     )
 
 
-async def _turn_away(
-    websocket: WebSocket, error: InvalidRequest, code: int, *, kind: str = "invalid_request_error"
-) -> None:
-    event = {"type": "error", "event_id": new_id("event"), "error": error_json(error, None, kind)}
+async def _turn_away(websocket: WebSocket, refused: RefusedError) -> None:
+    error = error_json(refused.error, None, refused.kind)
+    event = {"type": "error", "event_id": new_id("event"), "error": error}
     await websocket.send_text(orjson.dumps(event).decode())
-    await websocket.close(code, f"{kind}.{error.code}")
+    await websocket.close(refused.close_code, f"{refused.kind}.{refused.error.code}")

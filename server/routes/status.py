@@ -6,34 +6,15 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse
 
 from providers.registry import Registry
-from server.auth import Authenticator
 from server.errors import ApiError
+from server.requests import identify
 
-__all__ = ["require_access", "router"]
+__all__ = ["router"]
 
 # OpenAI's list gives each model a date; ours have none, and clients only want a number.
 CREATED = 1735689600  # 2025-01-01
 
 router = APIRouter()
-
-
-def require_access(request: Request) -> None:
-    """A dependency that lets in who has a key (if any are configured) and comes from an allowed page."""
-    authenticator: Authenticator = request.app.state.authenticator
-    if not authenticator.origin_allowed(request.headers.get("origin")):
-        raise ApiError(
-            403,
-            "Web pages of other hosts may not use a server without API keys; add the page's origin to"
-            " server.allowed_origins, or set keys.",
-            code="origin_not_allowed",
-        )
-    if not authenticator.authenticate(request.headers):
-        raise ApiError(
-            401,
-            "Incorrect API key provided. Send one of this server's keys as 'Authorization: Bearer KEY'.",
-            code="invalid_api_key",
-            headers={"WWW-Authenticate": "Bearer"},
-        )
 
 
 @router.get("/health")
@@ -50,7 +31,7 @@ async def ready(request: Request) -> JSONResponse:
     return JSONResponse({"status": "not ready"}, 503, {"Retry-After": "1"})
 
 
-@router.get("/v1/models", dependencies=[Depends(require_access)])
+@router.get("/v1/models", dependencies=[Depends(identify)])
 async def models(request: Request) -> dict[str, Any]:
     """Every name that a session may use, in the shape of OpenAI's list plus `kind` (llm, stt, tts, vad)."""
     entries: dict[str, dict[str, Any]] = {}
@@ -59,7 +40,7 @@ async def models(request: Request) -> dict[str, Any]:
     return {"object": "list", "data": list(entries.values())}
 
 
-@router.get("/v1/models/{name:path}", dependencies=[Depends(require_access)])
+@router.get("/v1/models/{name:path}", dependencies=[Depends(identify)])
 async def model(request: Request, name: str) -> dict[str, Any]:
     """One entry of the list."""
     for listed, kind in _registry(request).models():

@@ -43,11 +43,8 @@ async def test_a_new_session_shows_everything_that_is_in_effect(server_url: str)
         assert shown["audio"]["input"]["noise_reduction"] is None
         assert shown["audio"]["input"]["transcription"]["model"] == "local/moonshine-tiny-en"
         assert shown["audio"]["input"]["turn_detection"] == {
-            "type": "server_vad",
-            "threshold": 0.5,
-            "prefix_padding_ms": 200,
-            "silence_duration_ms": 1000,
-            "idle_timeout_ms": None,
+            "type": "semantic_vad",
+            "eagerness": "auto",
             "create_response": True,
             "interrupt_response": True,
         }
@@ -110,7 +107,8 @@ async def test_the_type_of_the_session_may_be_left_out(server_url: str) -> None:
     ],
 )
 async def test_a_change_shows_and_leaves_the_rest_alone(server_url: str, path: str, value: Any) -> None:
-    async with talk(server_url) as session:
+    server_vad = {"input": {"turn_detection": {"type": "server_vad"}}}
+    async with talk(server_url, audio=server_vad) as session:
         before = session.session
         after = await session.update(**nested(path, value))
 
@@ -155,12 +153,19 @@ async def test_null_switches_off_and_a_value_switches_on_again(server_url: str, 
 
 async def test_turn_detection_switched_on_again_starts_from_its_defaults(server_url: str) -> None:
     async with talk(server_url) as session:
-        defaults = session.session["audio"]["input"]["turn_detection"]
         await session.update(audio={"input": {"turn_detection": {"silence_duration_ms": 321}}})
         await session.update(audio={"input": {"turn_detection": None}})
         on_again = await session.update(audio={"input": {"turn_detection": {"type": "server_vad"}}})
 
-        assert on_again["audio"]["input"]["turn_detection"] == defaults
+        assert on_again["audio"]["input"]["turn_detection"] == {
+            "type": "server_vad",
+            "threshold": 0.5,
+            "prefix_padding_ms": 200,
+            "silence_duration_ms": 1000,
+            "idle_timeout_ms": None,
+            "create_response": True,
+            "interrupt_response": True,
+        }
 
 
 async def test_another_kind_of_turn_detection_replaces_the_object(server_url: str) -> None:

@@ -21,9 +21,9 @@ from tests.chance import examples
 from tests.pipeline.playbook import session_config
 
 
-def hearing(config: SessionConfig, defaults: Any = None, **input: Any) -> Any:
+def hearing(config: SessionConfig, starts: Any = None, **input: Any) -> Any:
     """The input half of the configuration after an update of it."""
-    return merge(config, {"audio": {"input": input}}, defaults).audio.input
+    return merge(config, {"audio": {"input": input}}, starts).audio.input
 
 
 def detection(current: TurnDetection | None, patch: Any) -> TurnDetection | None:
@@ -57,7 +57,7 @@ def test_only_what_is_named_changes() -> None:
         (ServerVad(threshold=0.9), {"type": "server_vad"}, ServerVad(threshold=0.9)),
         (ServerVad(create_response=False), {"type": "semantic_vad"}, SemanticVad()),
         (SemanticVad(eagerness="low"), {"type": "server_vad", "threshold": 0.1}, ServerVad(threshold=0.1)),
-        (SemanticVad(eagerness="low"), {"threshold": 0.1}, SemanticVad(eagerness="low")),
+        (SemanticVad(eagerness="low"), {"threshold": 0.1}, ServerVad(threshold=0.1)),
         (
             SemanticVad(eagerness="low"),
             {"create_response": False},
@@ -76,12 +76,20 @@ def test_turn_detection_keeps_its_members_until_its_type_changes(
     assert detection(current, patch) == result
 
 
+def test_what_is_switched_on_starts_where_it_is_told_to() -> None:
+    off = session_config({"audio": {"input": {"turn_detection": None}}})
+    start = {ServerVad: ServerVad(silence_duration_ms=200)}
+
+    on = hearing(off, start, turn_detection={"threshold": 0.7}).turn_detection
+
+    assert on == ServerVad(threshold=0.7, silence_duration_ms=200)
+
+
 def test_transcription_switched_on_needs_a_model_from_somewhere() -> None:
     off = session_config({"audio": {"input": {"transcription": None}}})
 
-    assert hearing(off, {"transcription_model": "lab/d"}, transcription={"language": "de"}).transcription == (
-        Transcription("lab/d", "de")
-    )
+    start = {Transcription: Transcription("lab/d")}
+    assert hearing(off, start, transcription={"language": "de"}).transcription == Transcription("lab/d", "de")
     with pytest.raises(InvalidRequest) as caught:
         hearing(off, transcription={"language": "de"})
     assert caught.value.param == "session.audio.input.transcription.model"

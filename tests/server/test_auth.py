@@ -1,15 +1,25 @@
 """Keys and origins: who is let in, and who is not."""
 
 import base64
+from collections.abc import Sequence
 
 import pytest
 from pydantic import SecretStr
 
-from server.auth import Authenticator, is_loopback
+from server.auth import Authenticator, KeyRefusedError, is_loopback
+from server.client_secrets import BoundSession, ClientSecrets
 
 
 def keyed(*keys: str) -> Authenticator:
-    return Authenticator(SecretStr(key) for key in keys)
+    return Authenticator([SecretStr(key) for key in keys], ClientSecrets(b"key of the deployment"))
+
+
+def admits(door: Authenticator, headers: dict[str, str], subprotocols: Sequence[str] = ()) -> bool:
+    try:
+        door.authenticate(headers, subprotocols)
+    except KeyRefusedError:
+        return False
+    return True
 
 
 def basic(text: str) -> str:
@@ -18,8 +28,8 @@ def basic(text: str) -> str:
 
 def test_without_keys_everybody_is_let_in() -> None:
     assert not keyed().required
-    assert keyed().authenticate({})
-    assert keyed().authenticate({"authorization": "Bearer anything"})
+    assert admits(keyed(), {})
+    assert admits(keyed(), {"authorization": "Bearer anything"})
 
 
 @pytest.mark.parametrize(
@@ -34,7 +44,7 @@ def test_without_keys_everybody_is_let_in() -> None:
     ],
 )
 def test_any_of_the_keys_opens_in_any_of_the_forms(header: str) -> None:
-    assert keyed("first", "second").authenticate({"authorization": header})
+    assert admits(keyed("first", "second"), {"authorization": header})
 
 
 @pytest.mark.parametrize(
@@ -57,20 +67,50 @@ def test_any_of_the_keys_opens_in_any_of_the_forms(header: str) -> None:
     ],
 )
 def test_anything_else_is_refused(header: str) -> None:
-    assert not keyed("first", "second").authenticate({"authorization": header})
+    assert not admits(keyed("first", "second"), {"authorization": header})
 
 
 def test_a_missing_header_is_refused() -> None:
-    assert not keyed("first").authenticate({})
+    assert not admits(keyed("first"), {})
 
 
 def test_a_browser_sends_its_key_as_a_subprotocol() -> None:
     door = keyed("first")
 
-    assert door.authenticate({}, ["realtime", "openai-insecure-api-key.first"])
-    assert not door.authenticate({}, ["realtime", "openai-insecure-api-key.other"])
-    assert not door.authenticate({}, ["realtime", "first"])
-    assert not door.authenticate({}, ["openai-insecure-api-key."])
+    assert admits(door, {}, ["realtime", "openai-insecure-api-key.first"])
+    assert not admits(door, {}, ["realtime", "openai-insecure-api-key.other"])
+    assert not admits(door, {}, ["realtime", "first"])
+    assert not admits(door, {}, ["openai-insecure-api-key."])
+
+
+def test_each_key_has_a_name_that_tells_nothing_of_it() -> None:
+    door = keyed("first", "second")
+
+    assert door.authenticate({"authorization": "Bearer second"}).key_id == "key-2"
+    assert keyed().authenticate({"authorization": "Bearer second"}).key_id == "anybody"
+
+
+def test_a_client_secret_opens_the_session_that_it_was_made_for() -> None:
+    secrets = ClientSecrets(b"key of the deployment")
+    bound = BoundSession("realtime", "openai", "key-2", {"instructions": "Sing."})
+    secret, _ = secrets.make(bound, 60)
+
+    for door in (keyed("first", "second"), keyed()):
+        for given in (
+            door.authenticate({"authorization": f"Bearer {secret}"}),
+            door.authenticate({}, ["realtime", f"openai-insecure-api-key.{secret}"]),
+        ):
+            assert (given.key_id, given.bound) == ("key-2", bound)
+
+
+@pytest.mark.parametrize("keys", [(), ("first",)])
+def test_a_client_secret_of_somebody_else_is_refused_even_where_everybody_is_let_in(
+    keys: tuple[str, ...],
+) -> None:
+    secret, _ = ClientSecrets(b"another").make(BoundSession("realtime", "parley", "key-1"), 60)
+
+    with pytest.raises(KeyRefusedError, match="not one of this server"):
+        keyed(*keys).authenticate({"authorization": f"Bearer {secret}"})
 
 
 def test_the_authenticator_does_not_hold_the_keys() -> None:
@@ -111,7 +151,7 @@ def test_a_server_without_keys_refuses_pages_of_other_hosts(origin: str) -> None
 
 
 def test_listed_origins_are_admitted() -> None:
-    door = Authenticator((), ["https://Voice.example.com/", "null"])
+    door = Authenticator((), ClientSecrets(b""), ["https://Voice.example.com/", "null"])
 
     assert door.origin_allowed("https://voice.example.com")
     assert door.origin_allowed("null")

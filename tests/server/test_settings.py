@@ -48,7 +48,7 @@ def test_without_a_file_or_variables_the_defaults_hold() -> None:
     assert (settings.server.host, settings.server.port) == ("127.0.0.1", 8000)
     assert settings.server.api_keys == ()
     assert settings.defaults.voice == "Dennis"
-    assert settings.defaults.turn_detection == {"type": "server_vad"}
+    assert settings.defaults.turn_detection == {"type": "semantic_vad"}
 
 
 def test_constructing_settings_does_not_look_at_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,103 @@
+"""Who may open which session: what a connection asks for, checked before a session is made."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pipeline.config import Patch, SessionConfig, SessionType
+from pipeline.errors import InvalidRequest
+from server.auth import Authenticator, Identity, KeyRefusedError
+from server.hub import Hub
+from server.protocol.profiles import PROFILES, Profile, ProfileName
+from server.protocol.session_models import read_session, session_patch
+
+__all__ = ["Admission", "RefusedError", "admit", "choose_profile", "patch_of"]
+
+# Close codes as on the wire; clients try again after 1013 and not after the others.
+_BAD_KEY, _BAD_REQUEST, _TRY_LATER = 3000, 4000, 1013
+
+
+class RefusedError(Exception):
+    """The connection gets this error, and is closed with `close_code` and the reason `kind.code`."""
+
+    def __init__(
+        self,
+        error: InvalidRequest,
+        close_code: int = _BAD_REQUEST,
+        kind: Literal["invalid_request_error", "server_error", "rate_limit_error"] = "invalid_request_error",
+    ) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.close_code = close_code
+        self.kind = kind
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    identity: Identity
+    profile: Profile
+    config: SessionConfig  # what the session starts with
+
+
+def admit(
+    query: Mapping[str, str],
+    headers: Mapping[str, str],
+    subprotocols: Sequence[str],
+    *,
+    authenticator: Authenticator,
+    hub: Hub,
+    default_profile: ProfileName,
+) -> Admission:
+    """Raises `RefusedError` for a connection that is not let in."""
+    try:
+        identity = authenticator.authenticate(headers, subprotocols)
+    except KeyRefusedError as refused:
+        raise RefusedError(InvalidRequest(str(refused), code="invalid_api_key"), _BAD_KEY) from None
+    if hub.is_full:
+        full = InvalidRequest("The server has no room for another session.", code="session_limit_reached")
+        raise RefusedError(full, _TRY_LATER, "server_error")
+    bound = identity.bound
+    try:
+        profile = choose_profile(query.get("profile"), bound.profile if bound else default_profile)
+        session_type = _session_type(query.get("intent"), bound.type if bound else None)
+        model = query.get("model") or None
+        if model is None and bound is None and session_type == "realtime" and profile.strict:
+            raise InvalidRequest("You must provide a model parameter.", code="missing_model", param="model")
+        patch = patch_of(bound.session, session_type, profile) if bound else {}
+        config = hub.configure(session_type, profile, patch, model)
+    except InvalidRequest as error:
+        raise RefusedError(_named_by_url(error)) from None
+    return Admission(identity, profile, config)
+
+
+def choose_profile(asked: str | None, default: ProfileName) -> Profile:
+    """The profile that a URL names; raises `InvalidRequest`."""
+    name = asked or default
+    if name not in PROFILES:
+        names = " and ".join(f"'{known}'" for known in PROFILES)
+        raise InvalidRequest(
+            f"Invalid value: '{name[:100]}'. Supported values are: {names}.", param="profile"
+        )
+    return PROFILES[name]
+
+
+def patch_of(session: Mapping[str, Any], session_type: SessionType, profile: Profile) -> Patch:
+    """What a session object given before the session exists changes; raises `InvalidRequest`."""
+    return session_patch(read_session(session, session_type, profile)) if session else {}
+
+
+def _session_type(intent: str | None, bound: SessionType | None) -> SessionType:
+    if intent not in (None, "", "realtime", "transcription"):
+        raise InvalidRequest(
+            f"Invalid value: '{intent[:100]}'. Supported values are: 'transcription'.", param="intent"
+        )
+    if intent == "transcription" and bound == "realtime":
+        raise InvalidRequest("This client secret was made for sessions of type 'realtime'.", param="intent")
+    return bound or ("transcription" if intent == "transcription" else "realtime")
+
+
+def _named_by_url(error: InvalidRequest) -> InvalidRequest:
+    """An unknown model is the `model` of the URL to a client that has not sent an event yet."""
+    if error.param in ("session.model", "session.audio.input.transcription.model"):
+        return InvalidRequest(error.message, code="model_not_found", param="model")
+    return error
