@@ -7,6 +7,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from openai.types.realtime import RealtimeServerEvent
 from openai.types.realtime.realtime_session_create_response import RealtimeSessionCreateResponse
+from openai.types.realtime.realtime_transcription_session_create_response import (
+    RealtimeTranscriptionSessionCreateResponse,
+)
 from pydantic import BaseModel
 
 __all__ = ["EXTRAS", "check_shape"]
@@ -18,9 +21,18 @@ EXTRAS: Mapping[str, tuple[type, str]] = {
         bool,
         "in the type of session requests, with which the event is declared",
     ),
+    "session.audio.input.turn_detection.eagerness": (
+        str,
+        "requests for transcription sessions have semantic_vad, the type of the answer forgot it",
+    ),
     "obfuscation": (str, "on the wire of the public service, though absent from the published types"),
 }
 """Members that are not in the published types, by dotted path: what they hold, and why we send them."""
+
+_SESSIONS: Mapping[str, type[BaseModel]] = {
+    "realtime": RealtimeSessionCreateResponse,
+    "transcription": RealtimeTranscriptionSessionCreateResponse,
+}
 
 _RATES = range(8_000, 48_001)
 """Hertz: the default profile takes PCM at these rates, where the published type knows only 24000."""
@@ -59,11 +71,10 @@ def _check_model(value: Any, model: type[BaseModel], path: str) -> Iterator[str]
     for name, member in value.items():
         where = _join(path, name)
         if name in fields:
-            # session.created is typed with the request model, which lacks what the server adds to it.
-            is_session = (
-                where == "session" and isinstance(member, dict) and member.get("type") != "transcription"
-            )
-            annotation = RealtimeSessionCreateResponse if is_session else fields[name].annotation
+            annotation = fields[name].annotation
+            if where == "session" and isinstance(member, dict):
+                # session.created is typed with the request models, which lack what the server adds.
+                annotation = _SESSIONS.get(str(member.get("type")), RealtimeSessionCreateResponse)
             yield from _check(member, annotation, where)
         elif where not in EXTRAS:
             yield f"{where}: unknown member"
