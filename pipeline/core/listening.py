@@ -58,10 +58,12 @@ class _Utterance:
     start: int
     transcribed: bool  # whether anybody wants its text
     visible: bool  # whether the client gets transcription events
-    announced: bool  # whether the client knows the item's id: by speech_started, or by the commit
+    # Whether deltas go out at once: the client knows the item's id, by speech_started or by the commit, or
+    # it is here for nothing but transcripts.
+    live: bool
     end: int | None = None  # None until it is committed
     sent: str = ""  # joined deltas so far
-    held: list[str] = field(default_factory=list)  # deltas that wait for the announcement
+    held: list[str] = field(default_factory=list)  # deltas that wait for the commit
     broken: TranscriptionBroke | None = None  # failed before the commit
 
     @property
@@ -192,7 +194,8 @@ class Listener:
     def _open(self, start: int, *, announced: bool) -> _Utterance:
         visible = self._state.config.audio.input.transcription is not None
         transcribed = self._transcribes
-        utterance = _Utterance(self._state.new_id("item"), start, transcribed, visible, announced)
+        live = announced or self._state.config.type == "transcription"
+        utterance = _Utterance(self._state.new_id("item"), start, transcribed, visible, live)
         self._utterance = utterance
         if announced:
             self._state.emit(SpeechStarted(utterance.item_id, start // TICKS_PER_MS))
@@ -224,7 +227,7 @@ class Listener:
         state.emit(ItemDone(item, previous))
         state.do(EndUtterance(item.id, utterance.start, end))
         utterance.end = end
-        utterance.announced = True
+        utterance.live = True
         self._utterance = None
         if utterance.transcribed:
             self._pending[item.id] = utterance
@@ -271,7 +274,7 @@ class Listener:
         utterance = self._find(fact.item_id)
         if utterance is None:
             return
-        if utterance.announced:
+        if utterance.live:
             self._send_delta(utterance, fact.text)
         else:
             utterance.held.append(fact.text)

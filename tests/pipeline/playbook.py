@@ -27,6 +27,7 @@ from pipeline.config import (
     merge,
 )
 from pipeline.core.engine import Engine
+from pipeline.core.reconfiguring import Rules
 from pipeline.core.state import EngineLimits
 from pipeline.effects import Effect, StartGeneration
 from pipeline.ids import NewId
@@ -116,6 +117,7 @@ class Playbook:
         patch: Patch | None = None,
         *,
         limits: EngineLimits | None = None,
+        rules: Rules | None = None,
         config: SessionConfig | None = None,
     ) -> None:
         self.engine = Engine(
@@ -123,6 +125,7 @@ class Playbook:
             FakeCatalog(),
             default_stt="lab/default-stt",
             limits=limits,
+            rules=rules,
             new_id=counting_ids(),
         )
         self.now = 0.0
