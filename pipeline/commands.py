@@ -217,7 +217,7 @@ class GenerationFailed:
 
 @dataclass(frozen=True, slots=True)
 class SpeechSynthesized:
-    """Speech in the response's output format. Marks count samples and characters of the whole reply."""
+    """Speech at the response's output rate. Marks count samples and characters of the whole reply."""
 
     response_id: str
     pcm: bytes

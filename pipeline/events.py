@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.config import AudioFormat, SessionConfig
+from pipeline.config import AudioConfig, AudioFormat, SessionConfig
 from pipeline.errors import InvalidRequest
 from pipeline.items import Item
 
@@ -129,7 +129,8 @@ class ItemDone:
 
 @dataclass(frozen=True, slots=True)
 class ItemRetrieved:
-    item: Item  # with its audio
+    item: Item  # with its audio: PCM16 mono at the rates of the session's formats
+    audio: AudioConfig  # in whose formats that audio goes out
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,8 +259,8 @@ class TranscriptDone:
 @dataclass(frozen=True, slots=True)
 class AudioDelta:
     part: Part
-    pcm: bytes  # PCM16 mono
-    rate: int  # Hertz, that of the response's output format
+    pcm: bytes  # PCM16 mono at the format's rate
+    format: AudioFormat  # how the response's speech goes out
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from typing import Any, Protocol, Self, assert_never
 from pipeline.audio.buffer import InputBuffer
 from pipeline.audio.store import AudioStore, ClipKey
 from pipeline.commands import AudioAppended, Command, FrameScored, Refuse, StartSession
-from pipeline.config import SessionConfig
+from pipeline.config import AudioConfig, SessionConfig
 from pipeline.core.engine import Engine
 from pipeline.core.reconfiguring import Rules
 from pipeline.core.state import EngineLimits
@@ -232,15 +232,15 @@ class Session:
 
     def _emit(self, event: Event) -> None:
         match event:
-            case AudioDelta(part, pcm, rate):
-                self._store.append((part.item_id, part.content_index), pcm, rate)
-            case ItemRetrieved(item) if isinstance(item, MessageItem):
-                event = ItemRetrieved(self._with_audio(item))
+            case AudioDelta(part, pcm, format):
+                self._store.append((part.item_id, part.content_index), pcm, format.rate)
+            case ItemRetrieved(item, audio) if isinstance(item, MessageItem):
+                event = ItemRetrieved(self._with_audio(item, audio), audio)
         for peer in self._peers:
             peer.send(event)
 
-    def _with_audio(self, item: MessageItem) -> MessageItem:
-        rate_in, rate_out = self._input.rate, self._config.audio.output.format.rate
+    def _with_audio(self, item: MessageItem, audio: AudioConfig) -> MessageItem:
+        rate_in, rate_out = audio.input.format.rate, audio.output.format.rate
         content: list[ContentPart] = []
         for index, part in enumerate(item.content):
             match part:

@@ -164,7 +164,7 @@ class Engine:
                 self._create_item(command)
             case RetrieveItem():
                 item = self._find(command.item_id, "retrieve")
-                self._state.emit(ItemRetrieved(item))
+                self._state.emit(ItemRetrieved(item, self.config.audio))
             case DeleteItem():
                 self._delete(command)
             case TruncateItem():

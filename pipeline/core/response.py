@@ -163,9 +163,9 @@ class Response:
 
     def add_speech(self, pcm: bytes, marks: tuple[TextMark, ...]) -> None:
         self.spoken.add(len(pcm) // 2, marks)
-        rate = self.config.audio.output.format.rate
         if pcm and self._message is not None:
-            self._state.emit(AudioDelta(self._part(self._message), pcm, rate))
+            format = self.config.audio.output.format
+            self._state.emit(AudioDelta(self._part(self._message), pcm, format))
 
     # --- the end --------------------------------------------------------------------------------------
 

@@ -3,7 +3,6 @@
 from typing import Any, assert_never
 
 import orjson
-import pybase64
 
 from pipeline.errors import InvalidRequest
 from pipeline.events import (
@@ -40,7 +39,7 @@ from pipeline.events import (
     TranscriptionFailed,
 )
 from pipeline.ids import new_id
-from server.protocol.objects import Json, item_json, response_json, session_json
+from server.protocol.objects import Json, audio_json, item_json, response_json, session_json
 from server.protocol.profiles import PARLEY, Profile
 
 __all__ = ["Encoder", "error_json"]
@@ -76,7 +75,7 @@ class Encoder:
                 f'{{"type":"response.output_audio.delta","event_id":"{event_id}",'
                 f'"response_id":"{part.response_id}","item_id":"{part.item_id}",'
                 f'"output_index":{part.output_index},"content_index":{part.content_index},'
-                f'"delta":"{pybase64.b64encode_as_string(event.pcm)}"}}'
+                f'"delta":"{audio_json(event.pcm, event.format)}"}}'
             )
         kind, members = self._members(event)
         return orjson.dumps({"type": kind, "event_id": event_id, **members}).decode()
@@ -139,8 +138,8 @@ class Encoder:
                     "item": item_json(item),
                     "previous_item_id": previous_item_id,
                 }
-            case ItemRetrieved(item):
-                return "conversation.item.retrieved", {"item": item_json(item, retrieved=True)}
+            case ItemRetrieved(item, audio):
+                return "conversation.item.retrieved", {"item": item_json(item, audio)}
             case ItemDeleted(item_id):
                 return "conversation.item.deleted", {"item_id": item_id}
             case ItemTruncated(item_id, content_index, audio_end_ms):
@@ -178,8 +177,8 @@ class Encoder:
                 return "response.output_audio_transcript.delta", _address(part) | {"delta": delta}
             case TranscriptDone(part, transcript):
                 return "response.output_audio_transcript.done", _address(part) | {"transcript": transcript}
-            case AudioDelta(part, pcm):
-                delta = pybase64.b64encode_as_string(pcm)
+            case AudioDelta(part, pcm, format):
+                delta = audio_json(pcm, format)
                 return "response.output_audio.delta", _address(part) | {"delta": delta}
             case AudioDone(part):
                 return "response.output_audio.done", _address(part)

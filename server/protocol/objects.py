@@ -4,7 +4,8 @@ from typing import Any
 
 import pybase64
 
-from pipeline.config import AudioFormat, AudioInputConfig, SessionConfig, TurnDetection
+from pipeline.audio.codecs import encode
+from pipeline.config import AudioConfig, AudioFormat, AudioInputConfig, SessionConfig, TurnDetection
 from pipeline.events import ResponseState, StatusDetails, Usage
 from pipeline.items import (
     ContentPart,
@@ -21,7 +22,7 @@ from pipeline.items import (
 from providers.contracts import FunctionTool, NamedToolChoice
 from server.protocol.profiles import PARLEY, Profile
 
-__all__ = ["item_json", "response_json", "session_json", "usage_json"]
+__all__ = ["audio_json", "item_json", "response_json", "session_json", "usage_json"]
 
 Json = dict[str, Any]
 
@@ -99,6 +100,8 @@ def _without_nulls(**members: Any) -> Json:
 
 
 def _format_json(format: AudioFormat) -> Json:
+    if format.type in ("audio/pcmu", "audio/pcma"):
+        return {"type": format.type}  # their rate is part of the type
     return {"type": format.type, "rate": format.rate}
 
 
@@ -119,13 +122,13 @@ def _choice_json(config: SessionConfig) -> Any:
     return {"type": "function", "name": choice.name} if isinstance(choice, NamedToolChoice) else choice
 
 
-def item_json(item: Item, *, retrieved: bool = False) -> Json:
+def item_json(item: Item, audio: AudioConfig | None = None) -> Json:
     """An item. Absent members are left out, since clients lose items over nulls in them.
 
-    `retrieved` adds what only `conversation.item.retrieved` shows: `object`, and the audio.
+    With `audio` it is as in `conversation.item.retrieved`: with `object`, and its sound in those formats.
     """
     head: Json = {"id": item.id}
-    if retrieved:
+    if audio is not None:
         head["object"] = "realtime.item"
     match item:
         case MessageItem():
@@ -133,7 +136,7 @@ def item_json(item: Item, *, retrieved: bool = False) -> Json:
                 "type": "message",
                 "status": item.status,
                 "role": item.role,
-                "content": [_content_json(part) for part in item.content],
+                "content": [_content_json(part, audio) for part in item.content],
             }
         case FunctionCall():
             return head | {
@@ -152,22 +155,25 @@ def item_json(item: Item, *, retrieved: bool = False) -> Json:
             }
 
 
-def _content_json(part: ContentPart) -> Json:
+def _content_json(part: ContentPart, audio: AudioConfig | None) -> Json:
     match part:
         case InputText(text):
             return {"type": "input_text", "text": text}
         case InputAudio(transcript, pcm):
-            return {"type": "input_audio", "transcript": transcript, **_audio_json(pcm)}
+            content: Json = {"type": "input_audio", "transcript": transcript}
+            return content | ({"audio": audio_json(pcm, audio.input.format)} if audio and pcm else {})
         case InputImage(url, detail):
             return {"type": "input_image", "image_url": url, "detail": detail}
         case OutputText(text):
             return {"type": "output_text", "text": text}
         case OutputAudio(transcript, pcm):
-            return {"type": "output_audio", "transcript": transcript, **_audio_json(pcm)}
+            content = {"type": "output_audio", "transcript": transcript}
+            return content | ({"audio": audio_json(pcm, audio.output.format)} if audio and pcm else {})
 
 
-def _audio_json(pcm: bytes) -> Json:
-    return {"audio": pybase64.b64encode_as_string(pcm)} if pcm else {}
+def audio_json(pcm: bytes, format: AudioFormat) -> str:
+    """PCM16 mono at the format's rate, as it goes over the wire."""
+    return pybase64.b64encode_as_string(encode(pcm, format.type))
 
 
 def response_json(response: ResponseState) -> Json:

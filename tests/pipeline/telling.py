@@ -158,8 +158,8 @@ def _event_line(event: Event) -> str:
             return f"transcript.delta {part.item_id} {delta!r}"
         case TranscriptDone(part, transcript):
             return f"transcript.done {part.item_id} {transcript!r}"
-        case AudioDelta(part, pcm, rate):
-            return f"audio.delta {part.item_id} {len(pcm) * 500 // rate} ms"
+        case AudioDelta(part, pcm, format):
+            return f"audio.delta {part.item_id} {len(pcm) * 500 // format.rate} ms"
         case AudioDone(part):
             return f"audio.done {part.item_id}"
         case CallArgumentsDelta(part, call_id, delta):

@@ -161,7 +161,7 @@ EVENTS: list[tuple[Event, str, dict[str, Any] | None]] = [
         },
     ),
     (
-        ItemRetrieved(SPOKEN),
+        ItemRetrieved(SPOKEN, session_config().audio),
         "conversation.item.retrieved",
         {
             "item": {
@@ -236,7 +236,7 @@ EVENTS: list[tuple[Event, str, dict[str, Any] | None]] = [
         {**ADDRESS, "content_index": 0, "transcript": "Hi"},
     ),
     (
-        AudioDelta(PART, b"\1\0\2\0", 24_000),
+        AudioDelta(PART, b"\1\0\2\0", AudioFormat()),
         "response.output_audio.delta",
         {**ADDRESS, "content_index": 0, "delta": base64.b64encode(b"\1\0\2\0").decode()},
     ),
@@ -284,6 +284,12 @@ def test_each_event_is_one_of_the_published_types(
 
 def test_no_event_is_left_out() -> None:
     assert {type(event) for event, _, _ in EVENTS} == set(get_args(Event))
+
+
+def test_speech_leaves_in_the_format_of_its_response() -> None:
+    delta = encode(AudioDelta(PART, bytes(4), AudioFormat("audio/pcmu", 8_000)))["delta"]
+
+    assert base64.b64decode(delta) == b"\xff\xff"
 
 
 def test_every_event_has_an_id_of_its_own() -> None:

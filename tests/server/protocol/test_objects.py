@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.config import AudioFormat, NoiseReduction, Patch, SemanticVad
+from pipeline.config import AudioFormat, FormatType, NoiseReduction, Patch, SemanticVad
 from pipeline.events import ResponseState, ResponseStatus, StatusDetails, Usage
 from pipeline.items import (
     FunctionCall,
@@ -112,7 +112,7 @@ def test_a_session_can_be_sent_back_as_it_was_shown() -> None:
     [
         (InputText("Hi"), {"type": "input_text", "text": "Hi"}),
         (InputAudio(), {"type": "input_audio", "transcript": None}),
-        (InputAudio("Hi", b"\0\0"), {"type": "input_audio", "transcript": "Hi", "audio": "AAA="}),
+        (InputAudio("Hi"), {"type": "input_audio", "transcript": "Hi"}),
         (InputImage("data:x", "low"), {"type": "input_image", "image_url": "data:x", "detail": "low"}),
         (OutputText("Hi"), {"type": "output_text", "text": "Hi"}),
         (OutputAudio("Hi"), {"type": "output_audio", "transcript": "Hi"}),
@@ -122,10 +122,35 @@ def test_each_part_has_its_shape(part: Any, data: dict[str, Any]) -> None:
     assert item_json(MessageItem("i", "user", (part,)))["content"] == [data]
 
 
+def test_a_retrieved_item_sounds_in_the_formats_of_the_session() -> None:
+    formats = {
+        "input": {"format": AudioFormat("audio/pcma", 8_000)},
+        "output": {"format": AudioFormat("audio/float32", 16_000)},
+    }
+    audio = session_config({"audio": formats}).audio
+    silence = bytes(4)
+    said = MessageItem("u", "user", (InputText("Listen:"), InputAudio("Hi", silence)))
+    answer = MessageItem("a", "assistant", (OutputAudio("Hi", silence),))
+    gone = MessageItem("g", "user", (InputAudio("Hi"),))
+
+    assert [part.get("audio") for part in item_json(said, audio)["content"]] == [None, "1dU="]
+    assert item_json(answer, audio)["content"][0]["audio"] == "AAAAAAAAAAA="
+    assert "audio" not in item_json(gone, audio)["content"][0]
+    assert "audio" not in item_json(said)["content"][1]
+
+
+@pytest.mark.parametrize("type", ["audio/pcmu", "audio/pcma"])
+def test_formats_of_telephones_show_no_rate(type: FormatType) -> None:
+    format = {"format": AudioFormat(type, 8_000)}
+    audio = session({"audio": {"input": format, "output": format}})["audio"]
+
+    assert audio["input"]["format"] == audio["output"]["format"] == {"type": type}
+
+
 def test_only_a_retrieved_item_says_that_it_is_one() -> None:
     item = FunctionCall("i", "c", "f", "{}")
 
-    assert item_json(item, retrieved=True) == {**item_json(item), "object": "realtime.item"}
+    assert item_json(item, session_config().audio) == {**item_json(item), "object": "realtime.item"}
 
 
 def response(status: ResponseStatus, details: StatusDetails | None = None) -> Any:
