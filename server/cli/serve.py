@@ -29,6 +29,12 @@ def serve(
             help="Settings file. Default: ./parley.toml, or ~/.config/openparley/parley.toml.",
         ),
     ] = None,
+    profile: Annotated[
+        Literal["parley", "openai"] | None,
+        typer.Option(
+            help="openai: refuse what OpenAI's service refuses, to test code meant for it. Default: parley."
+        ),
+    ] = None,
     tls_cert: Annotated[
         Path | None,
         typer.Option(help="Certificate chain as a PEM file: the server then speaks https:// and wss://."),
@@ -66,7 +72,7 @@ def serve(
     out = Console(soft_wrap=True, highlight=False)
     try:
         overrides = {
-            "server": _given(host=host, port=port, tls_cert=tls_cert, tls_key=tls_key),
+            "server": _given(host=host, port=port, profile=profile, tls_cert=tls_cert, tls_key=tls_key),
             "log": _given(level=log_level, format=log_format),
         }
         settings = load_settings(config, overrides)
@@ -126,6 +132,8 @@ def _show_ready(out: "Console", settings: "Settings", prepared: "Prepared", url:
         for choice in prepared.choices:
             out.print(f"{choice.stage:<5}  {choice.chosen}  ({choice.why})", markup=False)
     out.print()
+    if settings.server.profile != "parley":
+        access += f", profile {settings.server.profile}"
     out.print(Text.assemble((f"Ready in {seconds:.1f} s", "bold green"), f": {url} ({access})"))
     out.print()
     out.print("Talk to it from Python (pip install 'openai[realtime]'):", markup=False)
