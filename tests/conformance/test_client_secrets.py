@@ -192,6 +192,18 @@ async def test_making_one_needs_an_api_key_and_a_secret_is_none(keyed_url: str) 
                 await client.realtime.client_secrets.create()
 
 
+async def test_another_worker_of_the_deployment_takes_it_and_a_stranger_does_not(keyed_url: str) -> None:
+    made = await secret_for(keyed_url, {"type": "realtime", "instructions": "Sing."})
+    offered = {"additional_headers": {"Authorization": f"Bearer {made.value}"}}
+    keys, other = (SecretStr(KEY),), SecretStr("a secret of another deployment")
+
+    with running_server(Settings(server=ServerSettings(api_keys=keys)), environ={}) as worker:
+        assert (await first_event(worker, **offered))["session"]["instructions"] == "Sing."
+    with running_server(Settings(server=ServerSettings(api_keys=keys, secret=other)), environ={}) as stranger:
+        error, code, _ = await refusal(stranger, **offered)
+        assert (error["code"], code) == ("invalid_api_key", 3000)
+
+
 async def test_a_forged_secret_is_turned_away(keyed_url: str) -> None:
     made = await secret_for(keyed_url)
     forged = made.value[:40] + ("A" if made.value[40] != "A" else "B") + made.value[41:]
