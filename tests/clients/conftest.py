@@ -14,8 +14,12 @@ def play_program(
 ) -> PlayProgram:
     """Plays a program of `tests/clients/programs` with these requirements against the server."""
 
+    # pytest keeps its cache from one run to the next, unless it was told not to.
+    remembers = pytestconfig.pluginmanager.has_plugin("cacheprovider")
+    cache = pytestconfig.cache.mkdir("environments") if remembers else tmp_path_factory.mktemp("environments")
+
     def play_it(program: str, requirements: Sequence[str]) -> Played:
-        python = interpreter_with(requirements, pytestconfig.cache.mkdir("environments"))
+        python = interpreter_with(requirements, cache)
         return play(python, program, server_url, tmp_path_factory.mktemp("client"))
 
     return play_it
