@@ -36,6 +36,9 @@ class InputAudio:
     # PCM16 mono at the session's input rate. Only filled while the part travels inside a command or an
     # answer to `retrieve`: the conversation itself holds no audio.
     pcm: bytes = field(default=b"", repr=False)
+    # A recording as the client sent it: a file, or samples in the session's input format. `Session.receive`
+    # makes `pcm` of it.
+    data: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,9 @@ from types import TracebackType
 from typing import Any, Protocol, Self, assert_never
 
 from pipeline.audio.buffer import InputBuffer
+from pipeline.audio.codecs import bytes_per_sample, check_whole_samples, decode
 from pipeline.audio.store import AudioStore, ClipKey
-from pipeline.commands import AudioAppended, Command, FrameScored, Refuse, StartSession
+from pipeline.commands import AudioAppended, ClientCommand, Command, FrameScored, Refuse, StartSession
 from pipeline.config import AudioConfig, SessionConfig
 from pipeline.core.engine import Engine
 from pipeline.core.reconfiguring import Rules
@@ -44,6 +45,7 @@ from pipeline.engines import Engines
 from pipeline.errors import InvalidRequest
 from pipeline.events import AudioDelta, ErrorRaised, Event, ItemRetrieved
 from pipeline.generation import Generation
+from pipeline.intake import with_recordings_decoded
 from pipeline.items import ContentPart, InputAudio, MessageItem, OutputAudio
 from pipeline.ticks import TICK_RATE
 from pipeline.transcription import Transcription
@@ -96,6 +98,7 @@ class Session:
         self._speaking: tuple[str, int] | None = None  # the open utterance, and how far it has been fed
         self._generations: dict[str, tuple[Generation, asyncio.Task[None]]] = {}
         self._store = AudioStore(max_kept_audio)
+        self._max_recording_seconds = (limits or EngineLimits()).max_buffer_seconds  # inside one event
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
@@ -148,31 +151,49 @@ class Session:
             event_id = getattr(command, "event_id", None)
             self._emit(ErrorRaised(error, event_id, "server_error"))
 
-    async def append_audio(self, pcm: bytes, event_id: str | None = None) -> None:
-        """Take PCM16 mono at the session's input rate. Waits while the detector is far behind.
+    async def receive(self, order: ClientCommand) -> None:
+        """Dispatch an order of a client, with the recordings inside it decoded. Never raises for bad input.
+
+        To keep their order, a client waits for one before it hands over the next. Safe to cancel.
+        """
+        format = self.config.audio.input.format
+        try:
+            order = await with_recordings_decoded(order, format, self._max_recording_seconds)
+        except InvalidRequest as error:
+            order = Refuse(error, order.event_id)
+        self.dispatch(order)
+
+    async def append_audio(self, data: bytes, event_id: str | None = None) -> None:
+        """Take samples in the session's input format. Waits while the detector is far behind.
 
         Cancelling it may lose the rest of this piece.
         """
-        ticks = len(pcm) // 2 * TICK_RATE // self._input.rate
-        if ticks > self._engine.audio_room:
-            seconds = len(pcm) / 2 / self._input.rate
-            error = InvalidRequest(
+        format = self.config.audio.input.format
+        try:
+            check_whole_samples(data, format.type, "audio")
+            self._check_room(len(data) // bytes_per_sample(format.type))
+        except InvalidRequest as error:
+            self.dispatch(Refuse(error, event_id))
+            return
+        step = bytes_per_sample(format.type) * _STEP_S * format.rate
+        if len(data) <= step:
+            self._append(decode(data, format.type))
+        else:
+            for offset in range(0, len(data), step):
+                self._append(decode(data[offset : offset + step], format.type))
+                await asyncio.sleep(0)
+        if self._detection is not None:
+            await self._detection.room()
+
+    def _check_room(self, samples: int) -> None:
+        seconds = samples / self._input.rate
+        if seconds * TICK_RATE > self._engine.audio_room:
+            raise InvalidRequest(
                 f"The input audio buffer has no room for another {seconds:.1f} s of audio. "
                 "Commit or clear it first.",
                 code="input_audio_buffer_full",
                 param="audio",
             )
-            self.dispatch(Refuse(error, event_id))
-            return
-        step = 2 * _STEP_S * self._input.rate
-        if len(pcm) <= step:
-            self._append(pcm)
-        else:
-            for offset in range(0, len(pcm), step):
-                self._append(pcm[offset : offset + step])
-                await asyncio.sleep(0)
-        if self._detection is not None:
-            await self._detection.room()
 
     def _append(self, pcm: bytes) -> None:
         self._input.append(pcm)

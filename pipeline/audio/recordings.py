@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pipeline.errors import InvalidRequest
 
-__all__ = ["Container", "decode_recording", "recognise"]
+__all__ = ["Container", "decode_recording", "recognise", "too_long"]
 
 Container = Literal["wav", "ogg", "matroska"]
 
@@ -55,7 +55,9 @@ def decode_recording(data: bytes, rate: int, max_seconds: float, param: str) -> 
             for frame in _frames(file, max_seconds, param):
                 for piece in resampler.resample(frame):
                     pcm += bytes(piece.planes[0])[: 2 * piece.samples]
-    except (av.FFmpegError, ValueError, NotImplementedError) as error:
+    except InvalidRequest:
+        raise
+    except Exception as error:  # not only errors of ffmpeg itself: its binding has its own ways to give up
         raise _unreadable(kind, param) from error
     if not pcm:
         raise _unreadable(kind, param)
@@ -90,11 +92,17 @@ def _frames(file: Any, max_seconds: float, param: str) -> Iterator[Any]:
                 )
             seconds += frame.samples / frame.sample_rate
             if seconds > max_seconds:
-                raise InvalidRequest(
-                    f"Invalid '{param}': the recording is longer than {max_seconds:g} s.", param=param
-                )
+                raise too_long(max_seconds, param)
             yield frame
     yield None
+
+
+def too_long(max_seconds: float, param: str) -> InvalidRequest:
+    """The error for a recording of more than `max_seconds`, which are left for it."""
+    return InvalidRequest(
+        f"Invalid '{param}': the recording is longer than the {max_seconds:.1f} s that are left for it.",
+        param=param,
+    )
 
 
 def _unreadable(kind: Container, param: str) -> InvalidRequest:

@@ -54,7 +54,7 @@ _APPEND = "input_audio_buffer.append"
 class AppendAudio:
     """The one client event that carries data instead of an order; it goes past the engine to the buffer."""
 
-    pcm: bytes = field(repr=False)
+    data: bytes = field(repr=False)  # in the session's input format, which is not known here
     event_id: str | None = None
 
 

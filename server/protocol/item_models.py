@@ -127,8 +127,8 @@ def _part(part: WirePart, role: str, path: str, max_audio_bytes: int, profile: P
         case "input_audio":
             if part.audio is None and part.transcript is None:
                 raise missing(f"{path}.audio")
-            pcm = decode_audio(part.audio or "", f"{path}.audio", max_audio_bytes)
-            return InputAudio(part.transcript, pcm)
+            data = decode_audio(part.audio or "", f"{path}.audio", max_audio_bytes)
+            return InputAudio(part.transcript, data=data)
         case "input_image":
             return InputImage(_image(part.image_url, f"{path}.image_url"), part.detail or "auto")
         case "output_audio" | "audio":
@@ -153,7 +153,7 @@ def _image(url: str | None, param: str) -> str:
 
 
 def decode_audio(text: Any, param: str, max_bytes: int) -> bytes:
-    """PCM16 from base64; raises `InvalidRequest` for anything else."""
+    """The bytes behind base64; raises `InvalidRequest` for anything else. Their format is the session's."""
     if not isinstance(text, str):
         raise InvalidRequest(
             f"Invalid type for '{param}': expected a base64 string.", code="invalid_type", param=param
@@ -166,14 +166,9 @@ def decode_audio(text: Any, param: str, max_bytes: int) -> bytes:
     if len(text) // 4 * 3 > max_bytes + 3:  # not worth decoding
         raise too_large
     try:
-        pcm = pybase64.b64decode(text, validate=True)
+        data = pybase64.b64decode(text, validate=True)
     except ValueError:
         raise InvalidRequest(f"Invalid '{param}': not valid base64.", param=param) from None
-    if len(pcm) > max_bytes:
+    if len(data) > max_bytes:
         raise too_large
-    if len(pcm) % 2:
-        raise InvalidRequest(
-            f"Invalid '{param}': PCM16 audio has an even number of bytes, but this has {len(pcm)}.",
-            param=param,
-        )
-    return pcm
+    return data

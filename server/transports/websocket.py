@@ -103,9 +103,9 @@ class WebSocketPeer:
             text = message.get("text")
             command = self._decoder.refuse_binary() if text is None else self._decoder.decode(text)
             if isinstance(command, AppendAudio):
-                await session.append_audio(command.pcm, command.event_id)
+                await session.append_audio(command.data, command.event_id)
             else:
-                session.dispatch(command)
+                await session.receive(command)
             # Over the rate nothing is refused or lost; the client just finds the socket full for a while.
             count += 1
             now = loop.time()

@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from typing import get_args
 
 import numpy as np
 import pytest
 
+from pipeline.audio.codecs import encode
 from pipeline.commands import (
     CancelResponse,
     CommitAudio,
@@ -17,7 +19,7 @@ from pipeline.commands import (
     TruncateItem,
     UpdateSession,
 )
-from pipeline.config import AudioFormat, Patch
+from pipeline.config import AudioFormat, FormatType, Patch
 from pipeline.core.engine import Engine
 from pipeline.core.state import EngineLimits
 from pipeline.detection import SpeechDetector
@@ -45,6 +47,7 @@ from pipeline.session import Session
 from providers import contracts
 from providers.contracts import SttEvent, SttOptions
 from providers.vad.silero import SileroVad
+from server.talk.wav import encode_wav
 from tests.pipeline.playbook import session_config, text_of, user
 from tests.pipeline.scripted import (
     GUARD_S,
@@ -287,6 +290,49 @@ async def test_recordings_inside_items_are_transcribed_and_kept() -> None:
 
         assert await retrieve(session, client, "clip") == tone(200, 2)
     assert text_of(llm.requests[0]) == ["user: 1600 samples 3200 samples"]
+
+
+async def test_audio_is_heard_alike_in_every_format() -> None:
+    heard = []
+    for type in get_args(FormatType):
+        stt = ScriptedStt()
+        format = AudioFormat(type, 8_000)
+        patch: Patch = {"audio": {"input": {"format": format, "turn_detection": None}}}
+        async with opened(Engines(stt_engine=stt), patch) as (session, client):
+            data = encode(tone(2_500, 4000, 8_000), type)
+            await session.append_audio(data)
+            session.dispatch(CommitAudio())
+            await client.wait(TranscriptionCompleted)
+            heard.append((len(stt.heard[0]), levels(stt.heard[0])))
+
+    assert heard == [(2 * 40_000, {4})] * 4
+
+
+async def test_samples_that_came_in_halves_are_refused() -> None:
+    floats: Patch = {"audio": {"input": {"format": AudioFormat("audio/float32"), "turn_detection": None}}}
+    async with opened(Engines(), floats) as (session, client):
+        await session.append_audio(bytes(6), "e1")
+
+        (raised,) = client.of(ErrorRaised)
+        assert (raised.error.param, raised.client_event_id) == ("audio", "e1")
+
+
+async def test_a_file_inside_an_item_is_heard_in_its_place() -> None:
+    stt = ScriptedStt()
+    file = encode_wav(tone(500, 4000, 16_000), 16_000)
+    broken = MessageItem("broken", "user", (InputAudio(data=file[:40]),))
+    good = MessageItem("good", "user", (InputAudio(data=file),))
+    async with opened(Engines(replying("Yes."), stt), TEXT) as (session, client):
+        await session.receive(CreateItem(broken, event_id="e1"))
+        await session.receive(CreateItem(good))
+        await session.receive(CreateResponse())
+        await client.wait(ResponseDone)
+
+        (raised,) = client.of(ErrorRaised)
+        assert (raised.error.param, raised.client_event_id) == ("item.content[0].audio", "e1")
+        kept = await retrieve(session, client, "good")
+    assert (len(kept), levels(kept)) == (500 * 48, {4})
+    assert [len(pcm) // 2 for pcm in stt.heard] == [8_000]
 
 
 # --- interruptions -----------------------------------------------------------------------------------

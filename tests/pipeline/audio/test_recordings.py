@@ -5,6 +5,7 @@ import random
 import struct
 import time
 from functools import cache
+from types import NoneType
 
 import av
 import numpy as np
@@ -228,7 +229,7 @@ def test_other_codecs_are_refused_by_name(format: str, codec: str, name: str) ->
 @pytest.mark.parametrize("name", ["WAV", "Opus in Ogg", "stereo Opus in WebM"])
 def test_a_recording_may_not_be_too_long(name: str) -> None:
     assert decode(file_of(name), max_seconds=10)
-    assert refusal(file_of(name), 9.5) == f"Invalid '{PARAM}': the recording is longer than 9.5 s."
+    assert "longer than the 9.5 s that are left for it" in refusal(file_of(name), 9.5)
 
 
 def test_a_small_file_of_endless_silence_is_given_up_early() -> None:
@@ -236,7 +237,7 @@ def test_a_small_file_of_endless_silence_is_given_up_early() -> None:
     slow = encode_wav(bytes(2_000_000), 1_000)
     began = time.perf_counter()
 
-    assert "longer than 60 s" in refusal(slow)
+    assert "longer than the 60.0 s" in refusal(slow)
     assert time.perf_counter() - began < 1
 
 
@@ -255,12 +256,14 @@ def test_nothing_is_written_to_the_log_or_the_terminal(capfd: pytest.CaptureFixt
 
 
 def outcome(data: bytes) -> str:
-    """What becomes of any bytes at all; any other exception fails the test."""
+    """What becomes of any bytes at all; a fault of our own fails the test."""
     if recognise(data) is None:
         return "samples"
     try:
         assert decode(data)
-    except InvalidRequest:
+    except InvalidRequest as refusal:
+        if not isinstance(refusal.__cause__, NoneType | av.FFmpegError | ValueError | NotImplementedError):
+            raise
         return "refused"
     return "heard"
 
