@@ -1,25 +1,35 @@
 """Fixtures for clients that have environments of their own."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
 from tests.clients.environments import interpreter_with
+from tests.clients.node_env import Stage, stage
 from tests.clients.play import Played, PlayProgram, play
 
 
 @pytest.fixture(scope="session")
-def play_program(
-    server_url: str, pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
-) -> PlayProgram:
+def packages(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the packages of clients are installed. pytest keeps it until the next run, unless told not to."""
+    remembers = pytestconfig.pluginmanager.has_plugin("cacheprovider")
+    return pytestconfig.cache.mkdir("environments") if remembers else tmp_path_factory.mktemp("environments")
+
+
+@pytest.fixture(scope="session")
+def play_program(server_url: str, packages: Path, tmp_path_factory: pytest.TempPathFactory) -> PlayProgram:
     """Plays a program of `tests/clients/programs` with these requirements against the server."""
 
-    # pytest keeps its cache from one run to the next, unless it was told not to.
-    remembers = pytestconfig.pluginmanager.has_plugin("cacheprovider")
-    cache = pytestconfig.cache.mkdir("environments") if remembers else tmp_path_factory.mktemp("environments")
-
     def play_it(program: str, requirements: Sequence[str]) -> Played:
-        python = interpreter_with(requirements, cache)
+        python = interpreter_with(requirements, packages)
         return play(python, program, server_url, tmp_path_factory.mktemp("client"))
 
     return play_it
+
+
+@pytest.fixture(scope="session")
+def node_stage(packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A server with TLS and a key, and the programs of `tests/clients/node`, which talk to it."""
+    with stage(packages, tmp_path_factory.mktemp("node")) as ready:
+        yield ready

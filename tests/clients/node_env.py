@@ -81,10 +81,9 @@ class Stage:
 
 
 @contextmanager
-def stage(request: pytest.FixtureRequest, folder: Path) -> Iterator[Stage]:
-    """Start a server for Node. `folder` is an empty one for the files of all."""
-    assert request.config.cache is not None
-    node = node_environment(request.config.cache.mkdir("node-packages"), folder)
+def stage(cache: Path, folder: Path) -> Iterator[Stage]:
+    """Start a server for programs in Node. Packages stay in `cache`; `folder` is an empty one for the rest."""
+    node = node_environment(cache, folder)
     certificates = make_certificates(folder)
     speech = folder / "speech.pcm"
     speech.write_bytes(voice() + silence(5_000, RATE))  # longer than any turn detection waits

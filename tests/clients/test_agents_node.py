@@ -1,10 +1,8 @@
 """`@openai/agents-realtime` for Node, unmodified, over TLS: what it remembers, and how it interrupts."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.clients.node_env import Stage, stage
+from tests.clients.node_env import Stage
 from tests.conformance.hearing import words
 
 pytestmark = pytest.mark.clients
@@ -12,21 +10,15 @@ pytestmark = pytest.mark.clients
 SDK = "agents_sdk.mjs"
 
 
-@pytest.fixture(scope="module")
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with stage(request, tmp_path_factory.mktemp("node")) as ready:
-        yield ready
-
-
-def test_a_written_turn(server: Stage) -> None:
-    told = server.play(SDK, "text").result
+def test_a_written_turn(node_stage: Stage) -> None:
+    told = node_stage.play(SDK, "text").result
 
     assert told["status"] == "completed"
     assert told["history"] == [["user", "Good morning"], ["assistant", "You said: Good morning"]]
 
 
-def test_a_spoken_turn(server: Stage) -> None:
-    told = server.play(SDK, "voice").result
+def test_a_spoken_turn(node_stage: Stage) -> None:
+    told = node_stage.play(SDK, "voice").result
     (user, heard), (agent, said) = told["history"]
 
     assert told["status"] == "completed"
@@ -36,8 +28,8 @@ def test_a_spoken_turn(server: Stage) -> None:
     assert told["audioBytes"] > 48_000
 
 
-def test_a_call_of_a_function(server: Stage) -> None:
-    told = server.play(SDK, "tool").result
+def test_a_call_of_a_function(node_stage: Stage) -> None:
+    told = node_stage.play(SDK, "tool").result
 
     assert told["history"] == [
         ["user", '[[call weather {"city": "Oslo"}]]'],
@@ -46,8 +38,8 @@ def test_a_call_of_a_function(server: Stage) -> None:
     ]
 
 
-def test_an_interruption_by_speech(server: Stage) -> None:
-    told = server.play(SDK, "interruption").result
+def test_an_interruption_by_speech(node_stage: Stage) -> None:
+    told = node_stage.play(SDK, "interruption").result
 
     assert (told["status"], told["reason"]) == ("cancelled", "turn_detected")
     assert told["interrupted"] == 1
@@ -57,16 +49,16 @@ def test_an_interruption_by_speech(server: Stage) -> None:
     assert words(told["history"][-1][1])[:4] == ["you", "said", "ever", "tried"]
 
 
-def test_the_application_stops_an_answer(server: Stage) -> None:
-    told = server.play(SDK, "stop").result
+def test_the_application_stops_an_answer(node_stage: Stage) -> None:
+    told = node_stage.play(SDK, "stop").result
 
     assert (told["status"], told["reason"]) == ("cancelled", "client_cancelled")
     assert told["next"] == "completed"
     assert told["history"][-1] == ["assistant", "You said: Good morning"]
 
 
-def test_a_message_that_was_corrected_keeps_its_place_in_the_history(server: Stage) -> None:
-    told = server.play(SDK, "correction").result
+def test_a_message_that_was_corrected_keeps_its_place_in_the_history(node_stage: Stage) -> None:
+    told = node_stage.play(SDK, "correction").result
 
     assert told["status"] == "completed"
     assert told["history"] == [
