@@ -82,7 +82,7 @@ class Stage:
 
 @contextmanager
 def stage(cache: Path, folder: Path) -> Iterator[Stage]:
-    """Start a server for programs in Node. Packages stay in `cache`; `folder` is an empty one for the rest."""
+    """Start a server for programs in Node. Packages stay in `cache`; `folder` is empty, for the rest."""
     node = node_environment(cache, folder)
     certificates = make_certificates(folder)
     speech = folder / "speech.pcm"
