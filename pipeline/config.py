@@ -8,6 +8,7 @@ from pipeline.errors import InvalidRequest
 from providers.contracts import FunctionTool, ToolChoice
 
 __all__ = [
+    "G711",
     "AudioConfig",
     "AudioFormat",
     "AudioInputConfig",
@@ -28,6 +29,7 @@ __all__ = [
 Eagerness = Literal["low", "medium", "high", "auto"]
 SessionType = Literal["realtime", "transcription"]
 FormatType = Literal["audio/pcm", "audio/pcmu", "audio/pcma", "audio/float32"]
+G711: frozenset[FormatType] = frozenset({"audio/pcmu", "audio/pcma"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from typing import Any
 import pybase64
 
 from pipeline.audio.codecs import encode
-from pipeline.config import AudioConfig, AudioFormat, AudioInputConfig, SessionConfig, TurnDetection
+from pipeline.config import G711, AudioConfig, AudioFormat, AudioInputConfig, SessionConfig, TurnDetection
 from pipeline.events import ResponseState, StatusDetails, Usage
 from pipeline.items import (
     ContentPart,
@@ -100,7 +100,7 @@ def _without_nulls(**members: Any) -> Json:
 
 
 def _format_json(format: AudioFormat) -> Json:
-    if format.type in ("audio/pcmu", "audio/pcma"):
+    if format.type in G711:
         return {"type": format.type}  # their rate is part of the type
     return {"type": format.type, "rate": format.rate}
 

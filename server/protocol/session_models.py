@@ -13,7 +13,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from pipeline.config import AudioFormat, Patch, SessionType
+from pipeline.config import G711, AudioFormat, FormatType, Patch, SessionType
 from pipeline.errors import InvalidRequest
 from providers.contracts import FunctionTool, NamedToolChoice
 from server.protocol.profiles import PARLEY, Profile, is_strict
@@ -23,7 +23,14 @@ __all__ = ["AudioOutput", "Modalities", "ResponseConfig", "Voice", "read_session
 
 PCM_RATES = (8_000, 16_000, 24_000, 32_000, 44_100, 48_000)
 OPENAI_RATE = 24_000
-_LEGACY_FORMATS = {"pcm16": {"type": "audio/pcm", "rate": 24_000}}
+G711_RATE = 8_000
+_LEGACY_FORMATS = {
+    "pcm16": {"type": "audio/pcm", "rate": 24_000},
+    "g711_ulaw": {"type": "audio/pcmu"},
+    "g711_alaw": {"type": "audio/pcma"},
+    "float32": {"type": "audio/float32", "rate": 24_000},
+}
+_OPENAI_FORMATS: tuple[FormatType, ...] = ("audio/pcm", "audio/pcmu", "audio/pcma")
 _MAX_TOOLS = 128  # as upstream providers have it
 
 
@@ -50,16 +57,34 @@ def _bad_value(value: Any, supported: list[Any]) -> PydanticCustomError:
 class Format(WireModel):
     wanted_by_openai: ClassVar = frozenset({"type"})
 
-    type: Literal["audio/pcm"] = "audio/pcm"
+    type: FormatType = "audio/pcm"
     rate: int | None = None
+
+    @field_validator("type")
+    @classmethod
+    def _known_type(cls, type: FormatType, info: ValidationInfo) -> FormatType:
+        if is_strict(info.context) and type not in _OPENAI_FORMATS:
+            raise _bad_value(type, list(_OPENAI_FORMATS))
+        return type
 
     @field_validator("rate")
     @classmethod
     def _known_rate(cls, rate: int | None, info: ValidationInfo) -> int | None:
         rates = (OPENAI_RATE,) if is_strict(info.context) else PCM_RATES
+        if info.data.get("type") in G711:
+            rates = (G711_RATE,)
         if rate is not None and rate not in rates:
             raise _bad_value(rate, list(rates))
         return rate
+
+    def unknown_to_openai(self) -> list[str]:
+        """The rate of G.711 is part of its type."""
+        foreign = {"rate"} & self.model_fields_set if self.type in G711 else ()
+        return [*super().unknown_to_openai(), *foreign]
+
+    def value(self) -> AudioFormat:
+        """As the session knows it."""
+        return AudioFormat(self.type, self.rate or (G711_RATE if self.type in G711 else OPENAI_RATE))
 
 
 AnyFormat = Annotated[Format, BeforeValidator(_format_from_name)]
@@ -350,7 +375,7 @@ def session_patch(model: WireModel) -> Patch:
             case "modelId":
                 patch.setdefault("model", value)
             case "format":
-                patch[name] = AudioFormat(rate=value.rate or AudioFormat().rate)
+                patch[name] = value.value()
             case "voice":
                 patch[name] = value.id if isinstance(value, CustomVoice) else value
             case "output_modalities":

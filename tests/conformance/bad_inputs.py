@@ -172,6 +172,10 @@ SESSION = {
     "a rate out of range": update(
         "audio.input.format", {"type": "audio/pcm", "rate": 1}, RANGE, "audio.input.format.rate"
     ),
+    "a rate that telephones do not have": update(
+        "audio.input.format", {"type": "audio/pcmu", "rate": 16_000}, RANGE, "audio.input.format.rate"
+    ),
+    "a format by a name that nobody has": update("audio.output.format", "opus", "invalid_value"),
     "a rate in words": update(
         "audio.output.format", {"type": "audio/pcm", "rate": "fast"}, TYPE, "audio.output.format.rate"
     ),

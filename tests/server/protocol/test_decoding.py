@@ -191,12 +191,32 @@ def test_wire_values_become_the_pipelines_own() -> None:
 
 def test_older_spellings_are_understood() -> None:
     assert update(modelId="lab/x") == {"model": "lab/x"}
-    assert update(audio={"input": {"format": "pcm16"}}) == {"audio": {"input": {"format": AudioFormat()}}}
     assert respond(voice="Bob").overrides == {"audio": {"output": {"voice": "Bob"}}}
     assert respond(voice="Bob", audio={"output": {"voice": "Ann"}}).overrides == {
         "audio": {"output": {"voice": "Ann"}}
     }
     assert respond(modalities=["text"]).overrides == {"output_modalities": ("text",)}
+
+
+@pytest.mark.parametrize(
+    ("format", "value"),
+    [
+        ({"type": "audio/pcm"}, AudioFormat("audio/pcm", 24_000)),
+        ({"type": "audio/pcm", "rate": 44_100}, AudioFormat("audio/pcm", 44_100)),
+        ({"rate": 16_000}, AudioFormat("audio/pcm", 16_000)),
+        ({"type": "audio/pcmu"}, AudioFormat("audio/pcmu", 8_000)),
+        ({"rate": 8_000, "type": "audio/pcma"}, AudioFormat("audio/pcma", 8_000)),
+        ({"type": "audio/float32"}, AudioFormat("audio/float32", 24_000)),
+        ({"type": "audio/float32", "rate": 48_000}, AudioFormat("audio/float32", 48_000)),
+        ("pcm16", AudioFormat("audio/pcm", 24_000)),
+        ("g711_ulaw", AudioFormat("audio/pcmu", 8_000)),
+        ("g711_alaw", AudioFormat("audio/pcma", 8_000)),
+        ("float32", AudioFormat("audio/float32", 24_000)),
+    ],
+)
+def test_formats_have_a_type_and_a_rate(format: Any, value: AudioFormat) -> None:
+    assert update(audio={"input": {"format": format}}) == {"audio": {"input": {"format": value}}}
+    assert respond(audio={"output": {"format": format}}).overrides == {"audio": {"output": {"format": value}}}
 
 
 def test_unknown_members_are_ignored_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -86,6 +86,16 @@ BEYOND = {
         "invalid_value",
         f"{IN}.format.rate",
     ),
+    "a rate of G.711": (
+        update("audio.input.format", {"type": "audio/pcmu", "rate": 8000}),
+        UNKNOWN,
+        f"{IN}.format.rate",
+    ),
+    "floats": (
+        update("audio.output.format", {"type": "audio/float32"}),
+        "invalid_value",
+        f"{OUT}.format.type",
+    ),
     "a format by name": (update("audio.input.format", "pcm16"), "invalid_type", f"{IN}.format"),
     "a format without type": (
         update("audio.output.format", {"rate": 24000}),
@@ -166,6 +176,7 @@ ALLOWED = {
             "output": {"format": {"type": "audio/pcm", "rate": 24000}, "voice": "marin", "speed": 1.1},
         },
     ),
+    "G.711": update("audio", {name: {"format": {"type": "audio/pcma"}} for name in ("input", "output")}),
     "an item with everything": {
         "type": "conversation.item.create",
         "previous_item_id": "root",
