@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from server.background import running_server
+from server.protocol.profiles import PROFILES
+from server.settings import ServerSettings, Settings
 from tests.clients.environments import interpreter_with
 from tests.clients.node_env import Stage, stage
 from tests.clients.play import Played, PlayProgram, play
@@ -17,13 +20,20 @@ def packages(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFacto
     return pytestconfig.cache.mkdir("environments") if remembers else tmp_path_factory.mktemp("environments")
 
 
+@pytest.fixture(scope="session", params=PROFILES)
+def profile_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a server of each profile."""
+    with running_server(Settings(server=ServerSettings(profile=request.param)), environ={}) as url:
+        yield url
+
+
 @pytest.fixture(scope="session")
-def play_program(server_url: str, packages: Path, tmp_path_factory: pytest.TempPathFactory) -> PlayProgram:
-    """Plays a program of `tests/clients/programs` with these requirements against the server."""
+def play_program(profile_url: str, packages: Path, tmp_path_factory: pytest.TempPathFactory) -> PlayProgram:
+    """Plays a program of `tests/clients/programs` with these requirements against either profile."""
 
     def play_it(program: str, requirements: Sequence[str]) -> Played:
         python = interpreter_with(requirements, packages)
-        return play(python, program, server_url, tmp_path_factory.mktemp("client"))
+        return play(python, program, profile_url, tmp_path_factory.mktemp("client"))
 
     return play_it
 

@@ -24,7 +24,14 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.services.llm_service import FunctionCallParams
-from pipecat.services.openai.realtime.events import SessionProperties
+from pipecat.services.openai.realtime.events import (
+    AudioConfiguration,
+    AudioInput,
+    InputAudioNoiseReduction,
+    InputAudioTranscription,
+    SemanticTurnDetection,
+    SessionProperties,
+)
 from pipecat.services.openai.realtime.llm import OpenAIRealtimeLLMService
 from pipecat.workers.runner import WorkerRunner
 from scenarios import CALL, LONG_STORY, RATE, WEATHER, chunks, run
@@ -58,7 +65,16 @@ class Bot:
     """A pipeline around the service, and what its aggregators report."""
 
     def __init__(self, url: str, modality: str, tools: ToolsSchema | None) -> None:
-        properties = SessionProperties(output_modalities=[modality])
+        properties = SessionProperties(
+            output_modalities=[modality],
+            audio=AudioConfiguration(
+                input=AudioInput(
+                    transcription=InputAudioTranscription(),
+                    turn_detection=SemanticTurnDetection(),
+                    noise_reduction=InputAudioNoiseReduction(type="near_field"),
+                )
+            ),
+        )
         self.llm = OpenAIRealtimeLLMService(
             api_key="none",
             base_url=f"{url.replace('http', 'ws', 1)}/v1/realtime",

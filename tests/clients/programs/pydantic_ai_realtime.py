@@ -19,7 +19,8 @@ from scenarios import CALL, LONG_STORY, WEATHER, chunks, run
 
 @asynccontextmanager
 async def talking(url: str, agent: Agent, **settings: Any) -> AsyncIterator[RealtimeSession]:
-    """A session of that agent."""
+    """A session of that agent, which bears a pause between two sentences."""
+    settings["turn_detection"] = {"silence_duration_ms": 700}
     model = OpenAIRealtimeModel(
         "gpt-realtime", provider=OpenAIProvider(base_url=f"{url}/v1", api_key="none"), settings=settings
     )
