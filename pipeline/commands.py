@@ -213,6 +213,7 @@ class GenerationFailed:
     response_id: str
     code: str
     message: str
+    started: bool = True  # False where the model was not even asked, so that nothing was used
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,8 @@ __all__ = [
     "Part",
     "PartAdded",
     "PartDone",
+    "RateLimit",
+    "RateLimitsUpdated",
     "ResponseCreated",
     "ResponseDone",
     "ResponseState",
@@ -196,6 +198,23 @@ class ResponseDone:
 
 
 @dataclass(frozen=True, slots=True)
+class RateLimit:
+    """What is left of one quota."""
+
+    name: Literal["requests", "tokens"]
+    limit: int  # per minute
+    remaining: int
+    reset_seconds: float  # until nothing of it is used any more
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimitsUpdated:
+    """Follows every `ResponseDone` of a session that has a quota."""
+
+    limits: tuple[RateLimit, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class OutputItemAdded:
     response_id: str
     output_index: int
@@ -301,6 +320,7 @@ Event = (
     | ItemTruncated
     | ResponseCreated
     | ResponseDone
+    | RateLimitsUpdated
     | OutputItemAdded
     | OutputItemDone
     | PartAdded

@@ -17,7 +17,15 @@ from typing import Any, Protocol, Self, assert_never
 from pipeline.audio.buffer import InputBuffer
 from pipeline.audio.codecs import bytes_per_sample, check_whole_samples, decode
 from pipeline.audio.store import AudioStore, ClipKey
-from pipeline.commands import AudioAppended, ClientCommand, Command, FrameScored, Refuse, StartSession
+from pipeline.commands import (
+    AudioAppended,
+    ClientCommand,
+    Command,
+    FrameScored,
+    GenerationFailed,
+    Refuse,
+    StartSession,
+)
 from pipeline.config import AudioConfig, SessionConfig
 from pipeline.core.engine import Engine
 from pipeline.core.reconfiguring import Rules
@@ -43,15 +51,24 @@ from pipeline.effects import (
 )
 from pipeline.engines import Engines
 from pipeline.errors import InvalidRequest
-from pipeline.events import AudioDelta, ErrorRaised, Event, ItemRetrieved
+from pipeline.events import (
+    AudioDelta,
+    ErrorRaised,
+    Event,
+    ItemRetrieved,
+    RateLimitsUpdated,
+    ResponseDone,
+    Usage,
+)
 from pipeline.generation import Generation
 from pipeline.intake import with_recordings_decoded
 from pipeline.items import ContentPart, InputAudio, MessageItem, OutputAudio
+from pipeline.quota import Quota, QuotaExceededError
 from pipeline.ticks import TICK_RATE
 from pipeline.transcription import Transcription
 from providers.contracts import SttOptions
 
-__all__ = ["Peer", "Session"]
+__all__ = ["Observer", "Peer", "Session"]
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +85,13 @@ class Peer(Protocol):
         """Wait until the client has read enough for more speech to be worth sending."""
 
 
+class Observer(Protocol):
+    """Watches a session without taking part in it, for metrics and traces."""
+
+    def saw(self, effect: Effect) -> None:
+        """Something is about to be done, such as an event that goes to the clients. Never blocks."""
+
+
 class Session:
     """Use as an async context manager: leaving it stops every task and waits for them."""
 
@@ -82,12 +106,15 @@ class Session:
         limits: EngineLimits | None = None,
         rules: Rules | None = None,
         max_kept_audio: int = 16 * 1024 * 1024,  # bytes, for `conversation.item.retrieve`
+        quota: Quota | None = None,  # None: nothing is limited, and clients are told of no limits
     ) -> None:
         self.id = id
         self._engine = Engine(config, engines, default_stt=default_stt, limits=limits, rules=rules)
         self._engines = engines
         self._detector = detector
+        self._quota = quota
         self._peers: list[Peer] = []
+        self._observers: list[Observer] = []
         self._inbox: deque[Command] = deque()
         self._working = False
         self._tasks = asyncio.TaskGroup()
@@ -123,6 +150,10 @@ class Session:
         if len(self._peers) == 1:
             self.dispatch(StartSession())
 
+    def watch(self, observer: Observer) -> None:
+        """Show an observer everything that happens from now on, before the clients hear of it."""
+        self._observers.append(observer)
+
     # --- commands -------------------------------------------------------------------------------------
 
     def dispatch(self, command: Command) -> None:
@@ -149,7 +180,7 @@ class Session:
                 "The server had an unexpected error while it handled this event.", code=None
             )
             event_id = getattr(command, "event_id", None)
-            self._emit(ErrorRaised(error, event_id, "server_error"))
+            self._perform(Emit(ErrorRaised(error, event_id, "server_error")))
 
     async def receive(self, order: ClientCommand) -> None:
         """Dispatch an order of a client, with the recordings inside it decoded. Never raises for bad input.
@@ -212,6 +243,8 @@ class Session:
     # --- effects --------------------------------------------------------------------------------------
 
     def _perform(self, effect: Effect) -> None:
+        for observer in self._observers:
+            observer.saw(effect)
         match effect:
             case Emit(event):
                 self._emit(event)
@@ -235,10 +268,7 @@ class Session:
                 self._store.forget(item_id)
                 self._drop_utterance(item_id)
             case StartGeneration():
-                generation = Generation(effect, self._engines, self.dispatch, self._room)
-                task = self._spawn(generation.run(), f"generation {effect.response_id}")
-                self._generations[effect.response_id] = (generation, task)
-                task.add_done_callback(lambda _: self._generations.pop(effect.response_id, None))
+                self._start_generation(effect)
             case Speak(response_id, text):
                 self._generations[response_id][0].speak(text)
             case FinishSpeaking(response_id):
@@ -259,6 +289,10 @@ class Session:
                 event = ItemRetrieved(self._with_audio(item, audio), audio)
         for peer in self._peers:
             peer.send(event)
+        if isinstance(event, ResponseDone) and self._quota is not None:
+            usage = event.response.usage or Usage(0, 0)
+            self._quota.spend(usage.input_tokens + usage.output_tokens)
+            self._perform(Emit(RateLimitsUpdated(self._quota.limits())))
 
     def _with_audio(self, item: MessageItem, audio: AudioConfig) -> MessageItem:
         rate_in, rate_out = audio.input.format.rate, audio.output.format.rate
@@ -283,6 +317,19 @@ class Session:
             self._detection = None
         if wanted and self._detection is None:
             self._detection = self._detector.open(rate, self._input.end, self._frame_scored)
+
+    def _start_generation(self, order: StartGeneration) -> None:
+        id = order.response_id
+        try:
+            if self._quota is not None:
+                self._quota.admit()
+        except QuotaExceededError as exceeded:
+            self.dispatch(GenerationFailed(id, "rate_limit_exceeded", str(exceeded), started=False))
+            return
+        generation = Generation(order, self._engines, self.dispatch, self._room)
+        task = self._spawn(generation.run(), f"generation {id}")
+        self._generations[id] = (generation, task)
+        task.add_done_callback(lambda _: self._generations.pop(id, None))
 
     # --- transcription --------------------------------------------------------------------------------
 

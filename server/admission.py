@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pipeline.config import Patch, SessionConfig, SessionType
 from pipeline.errors import InvalidRequest
+from pipeline.quota import QuotaExceededError
 from server.auth import Authenticator, Identity, KeyRefusedError
 from server.hub import Hub
 from server.protocol.profiles import PROFILES, Profile, ProfileName
@@ -56,6 +57,11 @@ def admit(
     if hub.is_full:
         full = InvalidRequest("The server has no room for another session.", code="session_limit_reached")
         raise RefusedError(full, _TRY_LATER, "server_error")
+    try:
+        hub.quotas.of(identity.key_id).check_session()
+    except QuotaExceededError as exceeded:
+        many = InvalidRequest(str(exceeded), code="session_limit_reached")
+        raise RefusedError(many, _TRY_LATER, "rate_limit_error") from None
     bound = identity.bound
     try:
         profile = choose_profile(query.get("profile"), bound.profile if bound else default_profile)

@@ -11,6 +11,7 @@ from server.auth import Authenticator
 from server.client_secrets import ClientSecrets, deployment_key
 from server.errors import install_error_handlers
 from server.hub import Hub
+from server.quotas import Quotas
 from server.routes import client_secrets, realtime, status
 from server.settings import Settings
 from server.startup import Prepared, log_choices, prepare
@@ -35,7 +36,7 @@ def create_app(settings: Settings, prepared: Prepared | None = None) -> FastAPI:
         app.state.registry = ready.registry
         try:
             async with SpeechDetector(ready.registry.vad()) as detector:
-                app.state.hub = Hub(settings, ready.registry, detector)
+                app.state.hub = Hub(settings, ready.registry, detector, Quotas(settings.server.quotas))
                 app.state.ready = True
                 yield
         finally:

@@ -21,6 +21,7 @@ from pipeline.ids import new_id
 from pipeline.session import Session
 from providers.registry import Registry
 from server.protocol.profiles import Profile
+from server.quotas import KeyQuota, Quotas
 from server.settings import Settings
 
 __all__ = ["Hub", "hub_of"]
@@ -37,7 +38,10 @@ DEFAULT_INSTRUCTIONS = (
 class Hub:
     """Holds what all sessions share. One per application."""
 
-    def __init__(self, settings: Settings, registry: Registry, detector: SpeechDetector) -> None:
+    def __init__(
+        self, settings: Settings, registry: Registry, detector: SpeechDetector, quotas: Quotas
+    ) -> None:
+        self.quotas = quotas
         self._settings = settings
         self._registry = registry
         self._detector = detector
@@ -72,8 +76,8 @@ class Hub:
             )
         return config
 
-    def new_session(self, config: SessionConfig, profile: Profile) -> Session:
-        """A session, not started yet."""
+    def new_session(self, config: SessionConfig, profile: Profile, quota: KeyQuota) -> Session:
+        """A session, not started yet, that uses the quota of its key."""
         limits = self._settings.server.limits
         return Session(
             new_id("sess"),
@@ -86,6 +90,7 @@ class Hub:
             ),
             rules=profile.rules,
             max_kept_audio=limits.max_session_audio_bytes,
+            quota=quota,
         )
 
     def expiry(self) -> int:

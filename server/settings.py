@@ -29,6 +29,7 @@ __all__ = [
     "Limits",
     "LogSettings",
     "ProviderTable",
+    "QuotaSettings",
     "ServerSettings",
     "Settings",
     "SettingsError",
@@ -72,6 +73,15 @@ class Limits(_Table):
     events_per_second: float = Field(1000, gt=0)  # from one client
     max_session_audio_bytes: int = Field(16 * MIB, ge=0)  # kept so that items can be retrieved with audio
     session_seconds: float = Field(3600, gt=0)  # the longest life of one session
+    idle_seconds: float | None = Field(None, gt=0)  # for so long a client may send nothing at all
+
+
+class QuotaSettings(_Table):
+    """What each API key may use; a server without keys has one quota for everybody."""
+
+    requests_per_minute: int = Field(10_000, ge=1)  # responses that call the model
+    tokens_per_minute: int = Field(10_000_000, ge=1)  # read and written by language models
+    concurrent_sessions: int | None = Field(None, ge=1)
 
 
 class ServerSettings(_Table):
@@ -90,6 +100,7 @@ class ServerSettings(_Table):
     # Workers that share it accept each other's client secrets; unset, it is made of the API keys.
     secret: Annotated[SecretStr, Field(min_length=16)] | None = None
     limits: Limits = Limits()
+    quotas: QuotaSettings = QuotaSettings()
 
     @field_validator("tls_key")
     @classmethod
@@ -159,6 +170,8 @@ class ProviderTable(BaseModel):
 class LogSettings(_Table):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["text", "json"] = "text"
+    traces: Path | None = None  # a JSON Lines file, for the sessions that have tracing on
+    trace_content: bool = False  # whether what people and models said is written into it
 
 
 class Settings(BaseSettings):

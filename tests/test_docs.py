@@ -184,7 +184,7 @@ def test_the_protocol_page_lists_every_event_of_either_side() -> None:
     assert isinstance(refusal, Refuse)
     client = re.findall(r"'([a-z_]+\.[a-z_.]+)'", refusal.error.message)
     encoding = (ROOT / "server" / "protocol" / "encoding.py").read_text()
-    names = r'"((?:session|conversation|input_audio_buffer|response)\.[a-z_.]+)"'
+    names = r'"((?:session|conversation|input_audio_buffer|response|rate_limits)\.[a-z_.]+)"'
     server = set(re.findall(names, encoding))
 
     assert len(client) == 10

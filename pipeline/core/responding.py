@@ -228,6 +228,8 @@ class Responder:
 
     def failed(self, fact: GenerationFailed) -> None:
         if running := self._running(fact.response_id):
+            if not fact.started:
+                running.request = None
             self._fail(running, fact.code, fact.message)
 
     # --- ending ---------------------------------------------------------------------------------------

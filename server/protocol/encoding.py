@@ -1,5 +1,6 @@
 """Server events of the GA dialect: facts of the pipeline in, JSON text out."""
 
+from dataclasses import asdict
 from typing import Any, assert_never
 
 import orjson
@@ -24,6 +25,7 @@ from pipeline.events import (
     Part,
     PartAdded,
     PartDone,
+    RateLimitsUpdated,
     ResponseCreated,
     ResponseDone,
     SessionCreated,
@@ -153,6 +155,8 @@ class Encoder:
                 return "response.created", {"response": response_json(response)}
             case ResponseDone(response):
                 return "response.done", {"response": response_json(response)}
+            case RateLimitsUpdated(limits):
+                return "rate_limits.updated", {"rate_limits": [asdict(limit) for limit in limits]}
             case OutputItemAdded(response_id, output_index, item):
                 return "response.output_item.added", {
                     "response_id": response_id,

@@ -60,8 +60,9 @@ async def realtime(websocket: WebSocket) -> None:
 async def _serve(websocket: WebSocket, admission: Admission, settings: Settings) -> None:
     limits, profile, config = settings.server.limits, admission.profile, admission.config
     hub = hub_of(websocket.app)
-    with hub:
-        async with hub.new_session(config, profile) as session:
+    quota = hub.quotas.of(admission.identity.key_id)
+    with hub, quota:
+        async with hub.new_session(config, profile, quota) as session:
             log.info("session %s begins: %s, %s, %s", session.id, config.type, config.model, profile.name)
             peer = WebSocketPeer(
                 websocket,

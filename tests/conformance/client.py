@@ -238,6 +238,8 @@ class Talk:
             id = (await self.until("response.created"))[-1]["response"]["id"]
         if not self.oracle.sequence.responses[id].over:
             await self.until(lambda e: e["type"] == "response.done" and e["response"]["id"] == id)
+        while self.oracle.sequence.limits_owed:
+            await self.receive()
         return self.reply_so_far(id)
 
     def reply_so_far(self, id: str) -> Reply:

@@ -142,7 +142,14 @@ def _spoken_reply() -> list[Event]:
             "type": "response.done",
             "response": _response("resp_1", status="completed", output=[finished], usage=_USAGE),
         },
+        _limits(99),
     ]
+
+
+def _limits(remaining: int) -> Event:
+    requests = {"name": "requests", "limit": 100, "remaining": remaining, "reset_seconds": 0.6}
+    tokens = {"name": "tokens", "limit": 1000, "remaining": 991, "reset_seconds": 0.5}
+    return {"type": "rate_limits.updated", "rate_limits": [requests, tokens]}
 
 
 def _function_call() -> list[Event]:
@@ -172,6 +179,7 @@ def _function_call() -> list[Event]:
                 "resp_2", metadata={"k": "v"}, status="completed", output=[finished], usage=_USAGE
             ),
         },
+        _limits(98),
     ]
 
 

@@ -40,6 +40,7 @@ class Sequence:
     speaking: str | None = None  # item id of the speech that has started and not stopped
     awaiting_item: str | None = None  # committed, not yet added
     responses: dict[str, Response] = field(default_factory=dict)
+    limits_owed: int = 0  # responses that are done, and whose rate_limits.updated has not come yet
 
     def sent(self, event: Event) -> None:
         """Note the inserts that a client asks for."""
@@ -70,6 +71,7 @@ class Sequence:
             [f"{id} has no response.done" for id in open_responses]
             + [f"{id} was added and is not done" for id in self.added]
             + ([f"{self.awaiting_item} was committed and not added"] if self.awaiting_item else [])
+            + (["response.done without rate_limits.updated"] if self.limits_owed else [])
         )
 
     # --- session and conversation ---------------------------------------------------------------------
@@ -231,7 +233,20 @@ class Sequence:
             if item_id in self.known_items:
                 problems.append(f"item id {item_id} was used before")
             self.known_items.add(item_id)
+        elif event["type"] == "response.done":
+            self.limits_owed += 1
         return problems
+
+    def _rate_limits(self, event: Event) -> list[str]:
+        problems = [] if self.limits_owed else ["no response was done since the last rate_limits.updated"]
+        self.limits_owed = max(0, self.limits_owed - 1)
+        if [entry["name"] for entry in event["rate_limits"]] != ["requests", "tokens"]:
+            problems.append("rate_limits has to be of requests and tokens")
+        return problems + [
+            f"impossible figures: {entry}"
+            for entry in event["rate_limits"]
+            if not 0 <= entry["remaining"] <= entry["limit"] or entry["reset_seconds"] < 0
+        ]
 
     def _response_created(self, opened: Event) -> list[str]:
         id = opened.get("id")
@@ -240,6 +255,8 @@ class Sequence:
             problems.append(f"response id {id} is missing or was used before")
         if self.awaiting_item:
             problems.append(f"{self.awaiting_item} was committed and not added before the response")
+        if self.limits_owed:
+            problems.append("a response was created before the rate_limits.updated of the one before")
         response = Response.opened(opened)
         if response.in_band and (busy := [r.id for r in self.responses.values() if r.in_band and not r.over]):
             problems.append(f"{busy[0]} is still writing to the conversation")
@@ -271,4 +288,5 @@ _HANDLERS: Mapping[str, Callable[[Sequence, Event], list[str]]] = {
     "conversation.item.input_audio_transcription.delta": Sequence._transcription,
     "conversation.item.input_audio_transcription.completed": Sequence._transcription,
     "conversation.item.input_audio_transcription.failed": Sequence._transcription,
+    "rate_limits.updated": Sequence._rate_limits,
 }

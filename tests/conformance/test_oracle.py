@@ -209,6 +209,12 @@ ORDER_FAULTS: dict[str, Fault] = {
     "a call under another id": put("response.function_call_arguments.delta", "call_id", "call_2"),
     "a new call with arguments": put("response.output_item.added", "item.arguments", "{}", 1),
     "a call with other arguments": put("response.output_item.done", "item.arguments", "{}", 1),
+    "no limits after a response": lose("rate_limits.updated"),
+    "no limits after the last response": lose("rate_limits.updated", 1),
+    "limits told twice": repeat("rate_limits.updated"),
+    "limits before their response is done": swap("rate_limits.updated", "response.done"),
+    "more left than there is": put("rate_limits.updated", "rate_limits.0.remaining", 101),
+    "limits of requests alone": put("rate_limits.updated", "rate_limits", []),
     "an event after the end of its response": move_to_end("response.output_audio.done"),
 }
 

@@ -38,6 +38,7 @@ from pipeline.events import (
     OutputItemDone,
     PartAdded,
     PartDone,
+    RateLimitsUpdated,
     ResponseCreated,
     ResponseDone,
     ResponseState,
@@ -142,6 +143,9 @@ def _event_line(event: Event) -> str:
             return f"response.created {_response(response)}"
         case ResponseDone(response):
             return f"response.done {_response(response)}"
+        case RateLimitsUpdated(limits):
+            left = [f"{limit.remaining}/{limit.limit} {limit.name}" for limit in limits]
+            return f"rate_limits.updated {', '.join(left)}"
         case OutputItemAdded(response_id, index, item):
             return f"output_item.added {response_id}[{index}] {_item(item)}"
         case OutputItemDone(response_id, index, item):

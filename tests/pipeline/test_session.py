@@ -23,6 +23,7 @@ from pipeline.config import AudioFormat, FormatType, Patch
 from pipeline.core.engine import Engine
 from pipeline.core.state import EngineLimits
 from pipeline.detection import SpeechDetector
+from pipeline.effects import Effect, Emit, ReportFirstOutput, StartGeneration
 from pipeline.events import (
     AudioDelta,
     BufferCommitted,
@@ -31,18 +32,23 @@ from pipeline.events import (
     ItemDone,
     ItemRetrieved,
     OutputItemAdded,
+    RateLimit,
+    RateLimitsUpdated,
     ResponseCreated,
     ResponseDone,
     SessionCreated,
     SessionUpdated,
     SpeechStarted,
     SpeechStopped,
+    StatusDetails,
     TextDelta,
     TranscriptDelta,
     TranscriptionCompleted,
     TranscriptionDelta,
+    Usage,
 )
 from pipeline.items import InputAudio, MessageItem, OutputAudio
+from pipeline.quota import Quota, QuotaExceededError
 from pipeline.session import Session
 from providers import contracts
 from providers.contracts import SttEvent, SttOptions
@@ -85,6 +91,7 @@ async def opened(
     vad: contracts.Vad | None = None,
     limits: EngineLimits | None = None,
     max_kept_audio: int = 1 << 20,
+    quota: Quota | None = None,
 ) -> AsyncIterator[tuple[Session, Heard]]:
     """A session with one client; afterwards nothing may be left of it."""
     before = asyncio.all_tasks()
@@ -99,6 +106,7 @@ async def opened(
             default_stt="lab/stt",
             limits=limits,
             max_kept_audio=max_kept_audio,
+            quota=quota,
         ) as session,
     ):
         client = Heard()
@@ -546,3 +554,81 @@ async def test_commands_that_arise_while_events_are_sent_wait_their_turn() -> No
     assert names.index("ResponseCreated") < names.index("ItemAdded") < names.index("OutputItemAdded")
     assert len(eager.of(ItemDone)) == 2
     assert eager.of(OutputItemAdded)
+
+
+# --- quotas and observers ----------------------------------------------------------------------------
+
+
+class Purse:
+    """A quota of so many requests, which remembers what was spent."""
+
+    def __init__(self, requests: int) -> None:
+        self.requests = requests
+        self.spent: list[int] = []
+
+    def admit(self) -> None:
+        if self.requests == 0:
+            raise QuotaExceededError("Nothing is left.")
+        self.requests -= 1
+
+    def spend(self, tokens: int) -> None:
+        self.spent.append(tokens)
+
+    def limits(self) -> tuple[RateLimit, ...]:
+        return (RateLimit("requests", 1, self.requests, 0.0),)
+
+
+async def test_a_response_takes_from_the_quota_and_tells_what_is_left() -> None:
+    purse = Purse(1)
+    async with opened(Engines(replying("Hello.")), TEXT, quota=purse) as (session, client):
+        session.dispatch(CreateItem(user("Hi")))
+        session.dispatch(CreateResponse())
+        done = await client.wait(ResponseDone)
+        told = await client.wait(RateLimitsUpdated)
+
+    assert client.names()[-2:] == ["ResponseDone", "RateLimitsUpdated"]
+    assert told.limits[0].remaining == 0
+    assert done.response.usage is not None
+    assert purse.spent == [done.response.usage.input_tokens + done.response.usage.output_tokens]
+    assert purse.spent[0] > 0
+
+
+async def test_without_quota_the_model_is_not_called_and_the_response_fails() -> None:
+    purse = Purse(0)
+    engines = Engines(replying("Hello."))
+    async with opened(engines, TEXT, quota=purse) as (session, client):
+        session.dispatch(CreateItem(user("Hi")))
+        session.dispatch(CreateResponse())
+        done = await client.wait(ResponseDone)
+        purse.requests = 1
+        session.dispatch(CreateResponse())
+        again = await client.wait(ResponseDone, 2)
+
+    assert done.response.status == "failed"
+    assert done.response.details == StatusDetails(code="rate_limit_exceeded", message="Nothing is left.")
+    assert done.response.usage == Usage(0, 0)
+    assert again.response.status == "completed"
+    assert purse.spent[0] == 0
+
+
+class Watcher:
+    """Remembers what was done."""
+
+    def __init__(self) -> None:
+        self.effects: list[Effect] = []
+
+    def saw(self, effect: Effect) -> None:
+        self.effects.append(effect)
+
+
+async def test_an_observer_sees_every_event_and_what_was_done_besides() -> None:
+    watcher = Watcher()
+    async with opened(Engines(replying("Hello.")), TEXT, quota=Purse(1)) as (session, client):
+        before = len(client.all)
+        session.watch(watcher)
+        session.dispatch(CreateItem(user("Hi")))
+        session.dispatch(CreateResponse())
+        await client.wait(RateLimitsUpdated)
+
+    assert [seen.event for seen in watcher.effects if isinstance(seen, Emit)] == client.all[before:]
+    assert {StartGeneration, ReportFirstOutput} < {type(seen) for seen in watcher.effects}

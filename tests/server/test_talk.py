@@ -75,7 +75,8 @@ def test_json_gives_every_event_on_a_line_and_nothing_else(server_url: str, repl
     speech = [event for event in events if event["type"] == "response.output_audio.delta"]
     assert result.exit_code == 0
     assert events[0]["type"] == "session.created"
-    assert events[-1]["type"] == "response.done"
+    # The limits that follow may come just after the end of the talk.
+    assert "response.done" in [event["type"] for event in events[-2:]]
     assert not any("delta" in event for event in speech)
     assert sum(event["delta_bytes"] for event in speech) == pytest.approx(seconds(reply) * 48_000)
     assert all("received_ms" in event for event in events)

@@ -29,6 +29,8 @@ from pipeline.events import (
     Part,
     PartAdded,
     PartDone,
+    RateLimit,
+    RateLimitsUpdated,
     ResponseCreated,
     ResponseDone,
     ResponseState,
@@ -182,6 +184,16 @@ EVENTS: list[tuple[Event, str, dict[str, Any] | None]] = [
     ),
     (ResponseCreated(RESPONSE), "response.created", None),
     (ResponseDone(DONE), "response.done", None),
+    (
+        RateLimitsUpdated((RateLimit("requests", 100, 99, 0.6), RateLimit("tokens", 1000, 991, 0.54))),
+        "rate_limits.updated",
+        {
+            "rate_limits": [
+                {"name": "requests", "limit": 100, "remaining": 99, "reset_seconds": 0.6},
+                {"name": "tokens", "limit": 1000, "remaining": 991, "reset_seconds": 0.54},
+            ]
+        },
+    ),
     (
         OutputItemAdded("resp_1", 0, FunctionCall("item_2", "call_1", "f", "", "in_progress")),
         "response.output_item.added",
