@@ -109,7 +109,8 @@ class Session:
         quota: Quota | None = None,  # None: nothing is limited, and clients are told of no limits
     ) -> None:
         self.id = id
-        self._engine = Engine(config, engines, default_stt=default_stt, limits=limits, rules=rules)
+        self._limits = limits or EngineLimits()
+        self._engine = Engine(config, engines, default_stt=default_stt, limits=self._limits, rules=rules)
         self._engines = engines
         self._detector = detector
         self._quota = quota
@@ -220,8 +221,8 @@ class Session:
         seconds = samples / self._input.rate
         if seconds * TICK_RATE > self._engine.audio_room:
             raise InvalidRequest(
-                f"The input audio buffer has no room for another {seconds:.1f} s of audio. "
-                "Commit or clear it first.",
+                f"The input audio buffer holds {self._limits.max_buffer_seconds} s at most and has no room "
+                f"for another {seconds:.1f} s. Commit or clear it first.",
                 code="input_audio_buffer_full",
                 param="audio",
             )

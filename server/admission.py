@@ -55,7 +55,9 @@ def admit(
     except KeyRefusedError as refused:
         raise RefusedError(InvalidRequest(str(refused), code="invalid_api_key"), _BAD_KEY) from None
     if hub.is_full:
-        full = InvalidRequest("The server has no room for another session.", code="session_limit_reached")
+        full = InvalidRequest(
+            "The server has no room for another session. Try again later.", code="session_limit_reached"
+        )
         raise RefusedError(full, _TRY_LATER, "server_error")
     try:
         hub.quotas.of(identity.key_id).check_session()

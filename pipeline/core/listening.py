@@ -205,9 +205,11 @@ class Listener:
 
     def _check_pending(self, more: int) -> None:
         """A client that has more and more transcripts made would have the others wait for theirs."""
-        if more and len(self._pending) + len(self._clips) + more > self._state.limits.max_pending_transcripts:
+        limit = self._state.limits.max_pending_transcripts
+        if more and len(self._pending) + len(self._clips) + more > limit:
             raise InvalidRequest(
-                "Too much audio of this session waits for its transcript. Send more once some of it is done.",
+                f"More than {limit} recordings of this session would wait for their transcripts. "
+                "Send more once some are done.",
                 code="too_many_pending_transcripts",
             )
 

@@ -76,6 +76,7 @@ async def _serve(websocket: WebSocket, admission: Admission, settings: Settings)
                 max_outbox_bytes=limits.max_outbox_bytes,
                 events_per_second=limits.events_per_second,
                 lifetime=limits.session_seconds,
+                idle=limits.idle_seconds,
             )
             await peer.serve(session)
     log.info("session %s ends", session.id)

@@ -3,7 +3,10 @@
 import asyncio
 import logging
 from collections import deque
+from contextlib import suppress
+from typing import Literal
 
+from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from pipeline.errors import InvalidRequest
@@ -12,12 +15,22 @@ from pipeline.session import Session
 from server.protocol.decoding import AppendAudio, Decoder
 from server.protocol.encoding import Encoder
 
-__all__ = ["WebSocketPeer"]
+__all__ = ["Ending", "WebSocketPeer"]
 
 log = logging.getLogger(__name__)
 
 _HIGH_WATER = 1024 * 1024  # unsent bytes at which speech waits for the client to catch up
 _SEND_DEADLINE_S = 30.0  # for one event; a client that takes none for so long is gone
+
+
+_NOTICE_S = 60.0  # before a session has lived its time, the log says so
+_FAREWELL_S = 5.0  # to tell a client why it is disconnected; one that does not read does not hear it
+
+Ending = Literal["left", "expired", "idle", "slow_reader"]
+
+
+class IdleError(Exception):
+    """The client has sent nothing for too long."""
 
 
 class SlowReaderError(Exception):
@@ -36,6 +49,7 @@ class WebSocketPeer:
         max_outbox_bytes: int,
         events_per_second: float,
         lifetime: float,
+        idle: float | None = None,
     ) -> None:
         self._websocket = websocket
         self._encoder = encoder
@@ -43,6 +57,7 @@ class WebSocketPeer:
         self._max_outbox_bytes = max_outbox_bytes
         self._events_per_second = events_per_second
         self._lifetime = lifetime  # seconds
+        self._idle = idle  # seconds without an event from the client; None: it may be silent
         self._outbox: deque[str] = deque()
         self._unsent = 0
         self._overflowed = False
@@ -71,8 +86,11 @@ class WebSocketPeer:
 
     # --- the socket's side ----------------------------------------------------------------------------
 
-    async def serve(self, session: Session) -> None:
-        """Exchange events until the client leaves or is made to."""
+    async def serve(self, session: Session) -> Ending:
+        """Exchange events until the client leaves or is made to; says which."""
+        notice = asyncio.get_running_loop().call_later(
+            max(0.0, self._lifetime - _NOTICE_S), self._announce_end, session
+        )
         writer = asyncio.create_task(self._write(), name=f"{session.id} writer")
         reader = asyncio.create_task(self._read(session), name=f"{session.id} reader")
         try:
@@ -81,23 +99,40 @@ class WebSocketPeer:
                 (reader, writer), timeout=self._lifetime, return_when=asyncio.FIRST_COMPLETED
             )
         finally:
+            notice.cancel()
             for task in (reader, writer):
                 task.cancel()
             results = await asyncio.gather(reader, writer, return_exceptions=True)
         if not done:
-            await self._expire(session)
+            await self._dismiss(
+                session,
+                f"Your session hit the maximum duration of {self._lifetime / 60:g} minutes. "
+                "Connect again for another one.",
+                code="session_expired",
+            )
+            return "expired"
         for result in results:
             if isinstance(result, SlowReaderError):
                 log.warning("session %s: %s", session.id, result)
                 await self._close(1008, "client reads too slowly")
-            elif isinstance(result, Exception) and not isinstance(result, WebSocketDisconnect):
+                return "slow_reader"
+            if isinstance(result, IdleError):
+                await self._dismiss(
+                    session,
+                    f"Your session received no event for {self._idle:g} seconds, which is the limit of this "
+                    "server. Connect again when there is something to say.",
+                    code="session_idle_timeout",
+                )
+                return "idle"
+            if isinstance(result, Exception) and not isinstance(result, WebSocketDisconnect):
                 raise result
+        return "left"
 
     async def _read(self, session: Session) -> None:
         loop = asyncio.get_running_loop()
         second, count = loop.time(), 0
         while True:
-            message = await self._websocket.receive()
+            message = await self._receive()
             if message["type"] == "websocket.disconnect":
                 return
             text = message.get("text")
@@ -113,6 +148,16 @@ class WebSocketPeer:
                 second, count = now, 0
             elif count > self._events_per_second:
                 await asyncio.sleep(second + 1 - now)
+
+    async def _receive(self) -> Message:
+        """The next frame. Only the wait for it counts as idle, not the time in which we do not read."""
+        if self._idle is None:
+            return await self._websocket.receive()
+        try:
+            async with asyncio.timeout(self._idle):
+                return await self._websocket.receive()
+        except TimeoutError:
+            raise IdleError from None
 
     async def _write(self) -> None:
         while True:
@@ -132,14 +177,18 @@ class WebSocketPeer:
                 if self._overflowed:
                     raise SlowReaderError(f"the client left more than {self._max_outbox_bytes} bytes unread")
 
-    async def _expire(self, session: Session) -> None:
-        log.warning("session %s has reached its maximum duration", session.id)
-        error = InvalidRequest(
-            f"Your session hit the maximum duration of {self._lifetime / 60:g} minutes.",
-            code="session_expired",
-        )
-        await self._websocket.send_text(self._encoder.encode(ErrorRaised(error, None)))
-        await self._close(1001, "invalid_request_error.session_expired")
+    def _announce_end(self, session: Session) -> None:
+        seconds = min(_NOTICE_S, self._lifetime)
+        log.warning("session %s reaches its maximum duration in %g seconds", session.id, seconds)
+
+    async def _dismiss(self, session: Session, why: str, *, code: str) -> None:
+        """Tell the client why it is disconnected, and do it."""
+        log.warning("session %s is ended: %s", session.id, code)
+        error = ErrorRaised(InvalidRequest(why, code=code), None)
+        with suppress(TimeoutError, WebSocketDisconnect):
+            async with asyncio.timeout(_FAREWELL_S):
+                await self._websocket.send_text(self._encoder.encode(error))
+                await self._close(1001, f"{error.kind}.{code}")
 
     async def _close(self, code: int, reason: str) -> None:
         if self._websocket.application_state is WebSocketState.CONNECTED:

@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed
 
 from server.background import running_server
 from server.settings import Limits, ServerSettings, Settings
-from tests.conformance.client import RATE, bare_socket, talk
+from tests.conformance.client import RATE, Event, bare_socket, talk
 from tests.conformance.hearing import VOICE_WORDS, voice, words
 from tests.conformance.shapes import check_shape
 from tests.speech import recording, silence
@@ -45,6 +45,14 @@ def fleeting_url() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="module")
+def idle_url() -> Iterator[str]:
+    """A server that wants to hear from its clients."""
+    limits = Limits(idle_seconds=1.0)
+    with running_server(Settings(server=ServerSettings(limits=limits)), environ={}) as url:
+        yield url
+
+
 async def test_a_conversation_that_is_full_refuses_items_until_one_is_deleted(tight_url: str) -> None:
     async with talk(tight_url) as session:
         first = await session.type("0")
@@ -59,7 +67,9 @@ async def test_a_conversation_that_is_full_refuses_items_until_one_is_deleted(ti
         await session.type("now there is room")
 
         assert error["type"] == "invalid_request_error"
-        assert "5" in error["message"]
+        assert error["code"] == "conversation_item_limit_reached"
+        assert "holds 5 items" in error["message"]
+        assert "Delete" in error["message"]
 
 
 async def test_an_append_beyond_the_limit_is_refused(tight_url: str) -> None:
@@ -83,6 +93,7 @@ async def test_a_recording_beyond_the_limit_is_refused(tight_url: str) -> None:
         error = await session.error()
 
         assert (error["type"], error["param"]) == ("invalid_request_error", "item.content[0].audio")
+        assert "20000" in error["message"]
 
 
 async def test_a_buffer_that_is_full_refuses_audio_until_it_is_committed(tight_url: str) -> None:
@@ -99,7 +110,9 @@ async def test_a_buffer_that_is_full_refuses_audio_until_it_is_committed(tight_u
         while session.oracle.sequence.finished():
             await session.receive()
 
-        assert error["type"] == "invalid_request_error"
+        assert (error["type"], error["code"]) == ("invalid_request_error", "input_audio_buffer_full")
+        assert "holds 2 s at most" in error["message"]
+        assert "Commit or clear" in error["message"]
 
 
 async def test_speech_longer_than_the_buffer_is_committed_in_pieces_without_a_gap(tight_url: str) -> None:
@@ -145,18 +158,56 @@ async def test_a_client_that_does_not_read_is_disconnected_and_nobody_else_notic
         assert (await session.ask("Hello")).text == "You said: Hello"
 
 
-@pytest.mark.timeout(10)
-async def test_a_session_that_has_lived_its_time_ends_with_an_error_and_a_close(fleeting_url: str) -> None:
-    async with connect(fleeting_url.replace("http", "ws", 1) + "/v1/realtime", proxy=None) as socket:
+async def farewell(server_url: str) -> tuple[Event, int | None, str | None]:
+    """The last event that a client gets who says nothing, and how it is disconnected."""
+    async with connect(server_url.replace("http", "ws", 1) + "/v1/realtime", proxy=None) as socket:
         assert json.loads(await socket.recv())["session"]["expires_at"] > 0
         async with asyncio.timeout(5):
             event = json.loads(await socket.recv())
         with pytest.raises(ConnectionClosed):
             await socket.recv()
+        assert (event["type"], check_shape(event)) == ("error", [])
+        return event["error"], socket.close_code, socket.close_reason
 
-        assert check_shape(event) == []
-        assert (event["type"], event["error"]["code"]) == ("error", "session_expired")
-        assert socket.close_code == 1001
+
+@pytest.mark.timeout(10)
+async def test_a_session_that_has_lived_its_time_ends_with_an_error_and_a_close(
+    fleeting_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    error, code, reason = await farewell(fleeting_url)
+
+    assert (error["type"], error["code"]) == ("invalid_request_error", "session_expired")
+    assert "maximum duration of 0.00833333 minutes" in error["message"]
+    assert (code, reason) == (1001, "invalid_request_error.session_expired")
+    assert "reaches its maximum duration in 0.5 seconds" in caplog.text
+
+
+@pytest.mark.timeout(10)
+async def test_a_client_that_sends_nothing_is_disconnected(idle_url: str) -> None:
+    error, code, reason = await farewell(idle_url)
+
+    assert (error["type"], error["code"]) == ("invalid_request_error", "session_idle_timeout")
+    assert "1 seconds" in error["message"]
+    assert (code, reason) == (1001, "invalid_request_error.session_idle_timeout")
+
+
+async def test_a_client_that_sends_something_now_and_then_is_not_idle(idle_url: str) -> None:
+    loop = asyncio.get_running_loop()
+    async with bare_socket(idle_url) as session:
+        begin = loop.time()
+        while loop.time() - begin < 1.5:  # every answer comes at once, so the client is never silent
+            assert await session.settle() == []
+
+
+async def test_a_message_beyond_the_limit_ends_the_connection(tight_url: str) -> None:
+    url = tight_url.replace("http", "ws", 1) + "/v1/realtime?model=builtin/echo"
+    async with connect(url, proxy=None, compression=None) as socket:
+        with suppress(ConnectionClosed):
+            await socket.send("x" * (2 * MIB + 1))
+        async for _ in _until_closed(socket):
+            pass
+
+        assert socket.close_code in (1006, 1009)  # 1006 where it was still sending
 
 
 async def test_a_recording_that_is_not_kept_is_understood_all_the_same() -> None:
