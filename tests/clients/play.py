@@ -30,7 +30,7 @@ _PROGRAMS = Path(__file__).parent / "programs"
 _SCENARIOS = ("written", "spoken", "called", "interrupted")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Played:
     """What a program reported, and what went over the wire, by scenario."""
 

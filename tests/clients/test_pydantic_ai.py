@@ -35,4 +35,4 @@ def test_the_transcription_model_that_it_asks_for_is_there(played: Played) -> No
     (updated,) = [event for event in connection.received if event["type"] == "session.updated"]
     asked = update["session"]["audio"]["input"]["transcription"]
     assert asked["model"] == "gpt-live-transcribe"
-    assert updated["session"]["audio"]["input"]["transcription"]["model"]
+    assert updated["session"]["audio"]["input"]["transcription"]["model"] == "local/moonshine-tiny-en"
