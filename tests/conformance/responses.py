@@ -17,6 +17,8 @@ _STATUS_OF_REASON = {
     "content_filter": "incomplete",
 }
 
+_SAMPLE_BYTES = {"audio/pcm": 2, "audio/float32": 4}
+
 
 @dataclass(slots=True)
 class _Part:
@@ -235,8 +237,8 @@ class Response:
             return [*problems, "the audio is not base64"]
         if not pcm:
             problems.append("an audio delta without audio")
-        if self.codec == "audio/pcm" and len(pcm) % 2:
-            problems.append("half a sample of PCM")
+        if len(pcm) % _SAMPLE_BYTES.get(self.codec, 1):
+            problems.append("half a sample")
         part.audio_bytes += len(pcm)
         return problems
 

@@ -14,6 +14,7 @@ import pytest
 from pipeline.audio.recordings import decode_recording, recognise
 from pipeline.errors import InvalidRequest
 from server.talk.wav import encode_wav
+from tests.audio_files import audio_file
 from tests.chance import examples
 from tests.conformance.hearing import transcript_of, word_errors
 from tests.speech import BECKETT, recording
@@ -42,24 +43,10 @@ FILES = {
 
 @cache
 def file_of(name: str, seconds: float = 10) -> bytes:
-    """The beginning of the recording "beckett" as a file, written by ffmpeg's own encoders."""
+    """The beginning of the recording "beckett" as a file."""
     format, codec, rate, channels = FILES[name]
     pcm = recording("beckett", rate)[: 2 * round(rate * seconds)]
-    return written(pcm, format, codec, rate, channels)
-
-
-def written(pcm: bytes, format: str, codec: str, rate: int, channels: int) -> bytes:
-    layout = {1: "mono", 2: "stereo"}[channels]
-    samples = np.repeat(np.frombuffer(pcm, "<i2"), channels)
-    file = io.BytesIO()
-    with av.open(file, "w", format=format) as out:
-        stream = out.add_stream(codec, rate=rate, layout=layout, options={"strict": "experimental"})
-        assert isinstance(stream, av.AudioStream)
-        frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="s16", layout=layout)
-        frame.sample_rate, frame.pts = rate, 0
-        for packet in (*stream.encode(frame), *stream.encode(None)):
-            out.mux(packet)
-    return file.getvalue()
+    return audio_file(pcm, format, codec, rate, channels)
 
 
 def decode(data: bytes, rate: int = RATE, max_seconds: float = 60) -> bytes:
@@ -221,7 +208,7 @@ def test_a_film_without_sound_is_refused() -> None:
     ("format", "codec", "name"), [("matroska", "aac", "aac"), ("wav", "adpcm_ms", "adpcm_ms")]
 )
 def test_other_codecs_are_refused_by_name(format: str, codec: str, name: str) -> None:
-    file = written(recording("beckett", RATE), format, codec, RATE, 1)
+    file = audio_file(recording("beckett", RATE), format, codec, RATE, 1)
 
     assert f"the file's codec '{name}' is not supported" in refusal(file)
 
