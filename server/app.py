@@ -11,8 +11,10 @@ from server.auth import Authenticator
 from server.client_secrets import ClientSecrets, deployment_key
 from server.errors import install_error_handlers
 from server.hub import Hub
+from server.metrics import Metrics
 from server.quotas import Quotas
 from server.routes import client_secrets, realtime, status
+from server.routes import metrics as metrics_route
 from server.settings import Settings
 from server.startup import Prepared, log_choices, prepare
 from server.version import VERSION
@@ -27,6 +29,9 @@ def create_app(settings: Settings, prepared: Prepared | None = None) -> FastAPI:
     cannot. In either case the application closes the registry when it ends.
     """
 
+    metrics = Metrics()
+    quotas = Quotas(settings.server.quotas, on_refused=metrics.quota_refused)
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         ready = prepared
@@ -36,7 +41,7 @@ def create_app(settings: Settings, prepared: Prepared | None = None) -> FastAPI:
         app.state.registry = ready.registry
         try:
             async with SpeechDetector(ready.registry.vad()) as detector:
-                app.state.hub = Hub(settings, ready.registry, detector, Quotas(settings.server.quotas))
+                app.state.hub = Hub(settings, ready.registry, detector, quotas)
                 app.state.ready = True
                 yield
         finally:
@@ -52,12 +57,14 @@ def create_app(settings: Settings, prepared: Prepared | None = None) -> FastAPI:
         openapi_url=None,
     )
     app.state.settings = settings
+    app.state.metrics = metrics
     keys = settings.server.api_keys
     app.state.client_secrets = ClientSecrets(deployment_key(settings.server.secret, keys))
     app.state.authenticator = Authenticator(keys, app.state.client_secrets, settings.server.allowed_origins)
     app.state.ready = False
     install_error_handlers(app)
     app.include_router(status.router)
+    app.include_router(metrics_route.router)
     app.include_router(realtime.router)
     app.include_router(client_secrets.router)
     return app

@@ -12,6 +12,7 @@ from server.admission import Admission, RefusedError, admit
 from server.auth import Authenticator
 from server.errors import ApiError
 from server.hub import hub_of
+from server.metrics import Metrics
 from server.protocol.decoding import Decoder
 from server.protocol.encoding import Encoder, error_json
 from server.settings import Settings
@@ -50,6 +51,8 @@ async def realtime(websocket: WebSocket) -> None:
                 default_profile=settings.server.profile,
             )
         except RefusedError as refused:
+            counted: Metrics = websocket.app.state.metrics
+            counted.admission_refused(refused.error.code or "none")
             await _turn_away(websocket, refused)
             return
         await _serve(websocket, admission, settings)
@@ -61,8 +64,10 @@ async def _serve(websocket: WebSocket, admission: Admission, settings: Settings)
     limits, profile, config = settings.server.limits, admission.profile, admission.config
     hub = hub_of(websocket.app)
     quota = hub.quotas.of(admission.identity.key_id)
-    with hub, quota:
+    metrics: Metrics = websocket.app.state.metrics
+    with hub, quota, metrics.session("ga", profile.name, config.type):
         async with hub.new_session(config, profile, quota) as session:
+            session.watch(metrics)
             log.info("session %s begins: %s, %s, %s", session.id, config.type, config.model, profile.name)
             peer = WebSocketPeer(
                 websocket,
@@ -72,13 +77,15 @@ async def _serve(websocket: WebSocket, admission: Admission, settings: Settings)
                     max_item_bytes=limits.max_item_bytes,
                     profile=profile,
                     session_type=config.type,
+                    on_ignored=lambda _: metrics.ignored_member(),
                 ),
                 max_outbox_bytes=limits.max_outbox_bytes,
                 events_per_second=limits.events_per_second,
                 lifetime=limits.session_seconds,
                 idle=limits.idle_seconds,
             )
-            await peer.serve(session)
+            ending = await peer.serve(session)
+        metrics.session_ended(ending)
     log.info("session %s ends", session.id)
 
 

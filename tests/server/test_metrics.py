@@ -1,0 +1,187 @@
+"""What `/metrics` counts, seen from a real server, and that its page tells all of it."""
+
+import json
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from pydantic import SecretStr
+from websockets.asyncio.client import connect
+
+from pipeline.config import AudioFormat
+from pipeline.effects import Emit, ReportFirstOutput
+from pipeline.errors import InvalidRequest
+from pipeline.events import (
+    ErrorRaised,
+    ResponseDone,
+    ResponseState,
+    StatusDetails,
+    TranscriptionCompleted,
+    TranscriptionFailed,
+    Usage,
+)
+from server.background import running_server
+from server.metrics import Metrics
+from server.settings import QuotaSettings, ServerSettings, Settings
+from tests.conformance.client import openai_client, talk
+from tests.dockerfile import ROOT
+
+Samples = dict[str, float]
+
+
+def samples(text: str) -> Samples:
+    """`name{label="value"}` and its value."""
+    found = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            labels = ",".join(f'{name}="{value}"' for name, value in sorted(sample.labels.items()))
+            found[f"{sample.name}{{{labels}}}" if labels else sample.name] = sample.value
+    return found
+
+
+def scrape(url: str, key: str | None = None) -> str:
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    request = urllib.request.Request(f"{url}/metrics", headers=headers)
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+        return str(answer.read().decode())
+
+
+@pytest.fixture
+def own_url() -> Iterator[str]:
+    """A server that nobody else talks to, where a key has two requests and one session."""
+    quotas = QuotaSettings(requests_per_minute=2, concurrent_sessions=1)
+    with running_server(Settings(server=ServerSettings(quotas=quotas)), environ={}) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def keyed_url() -> Iterator[str]:
+    with running_server(Settings(server=ServerSettings(api_keys=(SecretStr("sk-one"),))), environ={}) as url:
+        yield url
+
+
+async def test_a_conversation_is_counted(own_url: str) -> None:
+    kind = '{dialect="ga",profile="parley",type="realtime"}'
+    async with talk(own_url, text=True) as session:
+        completed = await session.ask("Hello")
+        failed = await session.ask("[[fail drop]]")
+        await session.ask("Nothing is left for this one.")
+        await session.send("nonsense")
+        await session.error()
+        await session.send("session.update", session={"type": "realtime", "colour": "red"})
+        await session.until("session.updated")
+        during = samples(scrape(own_url))
+        await refused_session(own_url)
+    after = samples(scrape(own_url))
+    while after[f"parley_sessions_active{kind}"]:  # the server may still be cleaning up
+        after = samples(scrape(own_url))
+
+    usage = [completed.response["usage"], failed.response["usage"]]
+    assert during[f"parley_sessions_active{kind}"] == 1
+    assert during[f"parley_sessions_total{kind}"] == 1
+    assert during['parley_responses_total{status="completed"}'] == 1
+    assert during['parley_responses_total{status="failed"}'] == 2
+    assert during["parley_first_output_seconds_count"] == 2  # it broke in mid-sentence
+    assert 0 < during["parley_first_output_seconds_sum"] < 10
+    assert during['parley_tokens_total{direction="input"}'] == sum(used["input_tokens"] for used in usage)
+    assert during['parley_tokens_total{direction="output"}'] == sum(used["output_tokens"] for used in usage)
+    assert during['parley_errors_total{code="invalid_value",where="event"}'] == 1
+    assert during['parley_errors_total{code="provider_connection_failed",where="response"}'] == 1
+    assert during['parley_errors_total{code="rate_limit_exceeded",where="response"}'] == 1
+    assert during["parley_ignored_members_total"] == 1
+    assert during['parley_quota_refusals_total{quota="requests"}'] == 1
+    assert after['parley_sessions_ended_total{reason="left"}'] == 1
+    assert after['parley_quota_refusals_total{quota="sessions"}'] == 1
+    assert after['parley_admissions_refused_total{code="session_limit_reached"}'] == 1
+
+
+async def refused_session(url: str) -> None:
+    async with connect(url.replace("http", "ws", 1) + "/v1/realtime", proxy=None) as socket:
+        assert json.loads(await socket.recv())["type"] == "error"
+
+
+def told_everything() -> str:
+    """The output of metrics to which everything has happened once."""
+    metrics = Metrics()
+    done = ResponseState(
+        id="resp_1",
+        status="incomplete",
+        conversation_id="conv_1",
+        output_modalities=("text",),
+        voice="Dennis",
+        format=AudioFormat(),
+        max_output_tokens=3,
+        details=StatusDetails(reason="max_output_tokens"),
+        usage=Usage(10, 3),
+    )
+    with metrics.session("beta", "openai", "transcription"):
+        metrics.saw(Emit(TranscriptionCompleted("item_1", "Hello", 1.0)))
+        metrics.saw(Emit(TranscriptionFailed("item_2", "provider_timeout", "Too late")))
+        metrics.saw(Emit(ErrorRaised(InvalidRequest("Ours.", code=None), None, "server_error")))
+        metrics.saw(ReportFirstOutput("resp_1", 0.25))
+        metrics.saw(Emit(ResponseDone(done)))
+        metrics.ignored_member()
+        metrics.quota_refused("tokens")
+        metrics.admission_refused("invalid_api_key")
+        metrics.span_dropped()
+    metrics.session_ended("idle")
+    with pytest.raises(ValueError, match="crash"), metrics.session("ga", "parley", "realtime"):
+        raise ValueError("crash")
+    return metrics.text().decode()
+
+
+def test_everything_is_counted_under_its_name() -> None:
+    counted = {name: value for name, value in samples(told_everything()).items() if value}
+
+    assert {name: value for name, value in counted.items() if "first_output" not in name} == {
+        'parley_sessions_total{dialect="beta",profile="openai",type="transcription"}': 1,
+        'parley_sessions_total{dialect="ga",profile="parley",type="realtime"}': 1,
+        'parley_sessions_ended_total{reason="idle"}': 1,
+        'parley_sessions_ended_total{reason="failed"}': 1,
+        'parley_admissions_refused_total{code="invalid_api_key"}': 1,
+        'parley_responses_total{status="incomplete"}': 1,
+        'parley_tokens_total{direction="input"}': 10,
+        'parley_tokens_total{direction="output"}': 3,
+        'parley_transcriptions_total{outcome="completed"}': 1,
+        'parley_transcriptions_total{outcome="failed"}': 1,
+        'parley_errors_total{code="provider_timeout",where="transcription"}': 1,
+        'parley_errors_total{code="server_error",where="event"}': 1,
+        "parley_ignored_members_total": 1,
+        'parley_quota_refusals_total{quota="tokens"}': 1,
+        "parley_trace_spans_dropped_total": 1,
+    }
+    assert counted['parley_first_output_seconds_bucket{le="0.3"}'] == 1
+    assert 'parley_first_output_seconds_bucket{le="0.2"}' not in counted
+
+
+def test_the_page_on_operations_lists_every_metric_with_its_type_and_labels() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    rows = re.findall(r"^\| `(parley_\w+)` \| (\w+) \|(.*?)\|", page, re.MULTILINE)
+    documented = {name: (kind, set(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}
+
+    families = list(text_string_to_metric_families(told_everything()))
+    told = {
+        f"{family.name}_total" if family.type == "counter" else family.name: (
+            family.type,
+            {label for sample in family.samples for label in sample.labels} - {"le"},
+        )
+        for family in families
+    }
+
+    assert documented == told
+
+
+async def test_metrics_need_a_key_where_there_are_keys(keyed_url: str) -> None:
+    async with openai_client(keyed_url, "sk-one") as client:
+        secret = await client.realtime.client_secrets.create(session={"type": "realtime"})
+
+    assert "parley_sessions_active" in scrape(keyed_url, "sk-one")
+    for key, status in ((None, 401), ("sk-two", 401), (secret.value, 403)):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            scrape(keyed_url, key)
+        with refused.value as answer:
+            assert answer.status == status
