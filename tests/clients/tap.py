@@ -65,9 +65,13 @@ async def tap(server_url: str) -> AsyncIterator[tuple[str, list[Connection]]]:
     and close codes.
     """
     connections: list[Connection] = []
+    relays: dict[asyncio.Task[None], asyncio.StreamWriter] = {}  # with what leads to their clients
     server = urlsplit(server_url)
 
     async def relay(from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # it is one: the listener's
+        relays[task] = to_client
         connection = Connection()
         connections.append(connection)
         from_server, to_server = await asyncio.open_connection(server.hostname, server.port)
@@ -82,7 +86,12 @@ async def tap(server_url: str) -> AsyncIterator[tuple[str, list[Connection]]]:
 
     listener = await asyncio.start_server(relay, "127.0.0.1", 0)
     async with listener:
-        yield f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}", connections
+        try:
+            yield f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}", connections
+        finally:
+            for to_client in relays.values():
+                to_client.close()
+            await asyncio.gather(*relays)
 
 
 async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter, reader: "_Reader") -> None:
