@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from pipeline.audio.codecs import bytes_per_sample, check_whole_samples, decode
@@ -14,6 +15,9 @@ __all__ = ["with_recordings_decoded"]
 
 # Bytes of samples that are decoded where they arrive, in less than a millisecond; more go to a thread.
 _SHORT = 64 * 1024
+
+# Of the whole process: ten minutes of Opus take some seconds, and live speech must not wait for many of them.
+_WORKERS = ThreadPoolExecutor(2, thread_name_prefix="recordings")
 
 
 async def with_recordings_decoded(
@@ -31,7 +35,7 @@ async def with_recordings_decoded(
     plain = format.type == "audio/pcm" or sum(map(len, recordings)) <= _SHORT
     if plain and not any(map(recognise, recordings)):
         return decoder.command(command)
-    return await asyncio.to_thread(decoder.command, command)
+    return await asyncio.get_running_loop().run_in_executor(_WORKERS, decoder.command, command)
 
 
 def _recordings(command: ClientCommand) -> Iterator[InputAudio]:

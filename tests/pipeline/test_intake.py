@@ -130,21 +130,20 @@ async def test_all_recordings_of_one_event_share_its_bound() -> None:
         assert refusal.value.param == "item.content[3].audio"
 
 
-async def test_only_much_work_leaves_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    away: list[bool] = []
-    to_thread = asyncio.to_thread
+async def finished_at_once(data: bytes, type: FormatType = "audio/pcm") -> bool:
+    """Whether a recording is decoded without giving anybody else a turn."""
+    decoding = asyncio.create_task(item_with(data, type=type))
+    await asyncio.sleep(0)
+    at_once = decoding.done()
+    await decoding
+    return at_once
 
-    async def watched(work: object, *values: object) -> object:
-        away.append(True)
-        return await to_thread(work, *values)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(asyncio, "to_thread", watched)
+async def test_only_much_work_leaves_the_event_loop() -> None:
     long = recording("two_cities", 8_000)
 
-    await item_with(PCM)
-    await item_with(encode(PCM, "audio/pcmu"), type="audio/pcmu")
-    await item_with(long)  # nothing to compute
-    assert not away
-    await item_with(encode_wav(PCM, 8_000))
-    await item_with(encode(long, "audio/pcmu"), type="audio/pcmu")
-    assert len(away) == 2
+    assert await finished_at_once(PCM)
+    assert await finished_at_once(encode(PCM, "audio/pcmu"), "audio/pcmu")
+    assert await finished_at_once(long)  # there is nothing to compute
+    assert not await finished_at_once(encode(long, "audio/pcmu"), "audio/pcmu")
+    assert not await finished_at_once(encode_wav(PCM, 8_000))
