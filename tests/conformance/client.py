@@ -13,6 +13,8 @@ from openai import AsyncOpenAI
 from openai.resources.realtime.realtime import AsyncRealtimeConnection
 from websockets.asyncio.client import ClientConnection, connect
 
+from pipeline.audio.codecs import bytes_per_sample, encode
+from pipeline.config import FormatType
 from tests.conformance.oracle import Oracle
 
 __all__ = ["ECHO", "RATE", "Event", "Reply", "Talk", "bare_socket", "openai_client", "talk"]
@@ -140,11 +142,13 @@ class Talk:
         """Send any frame, however broken."""
         await self.wire.send(data)
 
-    async def append(self, pcm: bytes, chunk_ms: int = 100, rate: int = RATE) -> None:
-        """Send audio, faster than real time."""
-        size = 2 * rate * chunk_ms // 1000
-        for start in range(0, len(pcm), size):
-            audio = base64.b64encode(pcm[start : start + size]).decode()
+    async def append(
+        self, pcm: bytes, chunk_ms: int = 100, rate: int = RATE, type: FormatType = "audio/pcm"
+    ) -> None:
+        """Send PCM16 at `rate` as samples of that format, faster than real time."""
+        data, size = encode(pcm, type), bytes_per_sample(type) * rate * chunk_ms // 1000
+        for start in range(0, len(data), size):
+            audio = base64.b64encode(data[start : start + size]).decode()
             await self.send("input_audio_buffer.append", audio=audio)
 
     # --- receiving ------------------------------------------------------------------------------------

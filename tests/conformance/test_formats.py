@@ -13,7 +13,7 @@ from server.background import running_server
 from server.settings import ProviderTable, Settings
 from server.talk.wav import encode_wav
 from tests.audio_files import audio_file
-from tests.conformance.client import RATE, Event, Talk, bare_socket, talk
+from tests.conformance.client import RATE, Event, bare_socket, talk
 from tests.conformance.hearing import (
     VOICE_MS,
     VOICE_WORDS,
@@ -46,13 +46,6 @@ def wire(type: FormatType, rate: int) -> Event:
 
 def samples(pcm: bytes) -> Any:
     return np.frombuffer(pcm, "<i2").astype(float)
-
-
-async def append(session: Talk, data: bytes, frame: int) -> None:
-    """Send bytes of any format in frames of that many bytes."""
-    for start in range(0, len(data), frame):
-        audio = base64.b64encode(data[start : start + frame]).decode()
-        await session.send("input_audio_buffer.append", audio=audio)
 
 
 # --- from the server ---------------------------------------------------------------------------------
@@ -141,7 +134,7 @@ async def test_a_telephone_call_is_heard_and_answered(server_url: str, name: str
     said = "Good morning. Please tell me what time it is."
     async with bare_socket(server_url) as session:
         shown = await session.update(audio=audio, instructions=f"[[say {said}]]")
-        await append(session, encode(voice(rate=8_000) + silence(1_500, 8_000), type), 160)
+        await session.append(voice(rate=8_000) + silence(1_500, 8_000), 20, 8_000, type)
         completed = (await session.until(f"{TRANSCRIPTION}.completed"))[-1]
         (id,) = session.oracle.sequence.responses
         reply = await session.reply(id)
@@ -158,7 +151,7 @@ async def test_speech_begins_and_ends_at_the_same_moment_in_every_format(server_
         audio = {"input": {"format": wire(type, rate), "turn_detection": {"create_response": False}}}
         async with talk(server_url, audio=audio) as session:
             speech = resample(narrow, 8_000, rate) + silence(1_500, rate)
-            await append(session, encode(speech, type), bytes_per_sample(type) * rate // 10)
+            await session.append(speech, rate=rate, type=type)
             started = (await session.until("input_audio_buffer.speech_started"))[-1]
             stopped = (await session.until("input_audio_buffer.speech_stopped"))[-1]
             moments[type, rate] = np.array([started["audio_start_ms"], stopped["audio_end_ms"]])
@@ -175,7 +168,7 @@ async def test_the_format_may_change_in_mid_speech(server_url: str) -> None:
         await session.append(voice(1_500))
         await session.update(audio={"input": {"format": MU_LAW}})
         rest = voice(VOICE_MS, 8_000)[len(voice(1_500, 8_000)) :]
-        await append(session, encode(rest, "audio/pcmu"), 160)
+        await session.append(rest, 20, 8_000, "audio/pcmu")
         await session.send("input_audio_buffer.commit")
         completed = (await session.until(f"{TRANSCRIPTION}.completed"))[-1]
         await session.send("conversation.item.retrieve", item_id=completed["item_id"])
@@ -193,7 +186,7 @@ async def test_half_a_sample_is_refused_and_the_next_append_is_heard(server_url:
     async with talk(server_url, audio=audio) as session:
         id = await session.send("input_audio_buffer.append", audio=base64.b64encode(bytes(6)).decode())
         error = await session.error()
-        await append(session, bytes(4 * RATE // 5), 4_800)
+        await session.append(silence(200, RATE), type="audio/float32")
         await session.send("input_audio_buffer.commit")
         await session.until("input_audio_buffer.committed")
         await session.until(f"{TRANSCRIPTION}.completed")
