@@ -7,7 +7,7 @@ from typing import Literal
 from pipeline.config import Patch
 from pipeline.errors import InvalidRequest
 from pipeline.items import Item, ItemReference
-from providers.contracts import LlmUsage, TextMark
+from providers.contracts import LlmUsage, SttUsage, TextMark, TokenLogprob, TranscriptSegment
 
 __all__ = [
     "AudioAppended",
@@ -26,6 +26,7 @@ __all__ = [
     "Refuse",
     "ResponseParams",
     "RetrieveItem",
+    "SpeakerHeard",
     "SpeechFinished",
     "SpeechSynthesized",
     "StartSession",
@@ -161,6 +162,15 @@ class FrameScored:
 class TranscriptGrew:
     item_id: str
     text: str  # what to append
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerHeard:
+    """A stretch of an utterance was given to a speaker."""
+
+    item_id: str
+    segment: TranscriptSegment
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +178,9 @@ class TranscriptReady:
     item_id: str
     text: str
     content_index: int = 0
+    logprobs: tuple[TokenLogprob, ...] = ()
+    languages: tuple[str, ...] | None = None
+    usage: SttUsage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +247,7 @@ EngineFact = (
     AudioAppended
     | FrameScored
     | TranscriptGrew
+    | SpeakerHeard
     | TranscriptReady
     | TranscriptionBroke
     | TextGenerated

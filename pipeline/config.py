@@ -5,10 +5,11 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Literal
 
 from pipeline.errors import InvalidRequest
-from providers.contracts import FunctionTool, ToolChoice
+from providers.contracts import FunctionTool, ToolChoice, TranscriptDelay
 
 __all__ = [
     "G711",
+    "LOGPROBS",
     "AudioConfig",
     "AudioFormat",
     "AudioInputConfig",
@@ -25,6 +26,8 @@ __all__ = [
     "TurnDetection",
     "merge",
 ]
+
+LOGPROBS = "item.input_audio_transcription.logprobs"  # in a session's `include`
 
 Eagerness = Literal["low", "medium", "high", "auto"]
 SessionType = Literal["realtime", "transcription"]
@@ -45,6 +48,9 @@ class Transcription:
     model: str  # canonical `provider/model`
     language: str | None = None
     prompt: str | None = None
+    languages: tuple[str, ...] | None = None  # never together with `language`
+    keywords: tuple[str, ...] | None = None
+    delay: TranscriptDelay | None = None
 
 
 @dataclass(frozen=True, slots=True)

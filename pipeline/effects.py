@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from pipeline.config import AudioFormat, SessionConfig
 from pipeline.events import Event
-from providers.contracts import LlmRequest
+from providers.contracts import LlmRequest, SttOptions
 
 __all__ = [
     "Configure",
@@ -51,8 +51,7 @@ class StartUtterance:
     item_id: str
     start: int
     model: str
-    language: str | None
-    prompt: str | None
+    options: SttOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +94,7 @@ class TranscribeClip:
     content_index: int
     pcm: bytes = field(repr=False)  # at the session's input rate
     model: str
-    language: str | None
-    prompt: str | None
+    options: SttOptions
 
 
 @dataclass(frozen=True, slots=True)

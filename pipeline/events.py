@@ -7,6 +7,7 @@ from typing import Literal
 from pipeline.config import AudioConfig, AudioFormat, SessionConfig
 from pipeline.errors import InvalidRequest
 from pipeline.items import Item
+from providers.contracts import SttUsage, TokenLogprob, TranscriptSegment
 
 __all__ = [
     "AudioDelta",
@@ -45,6 +46,7 @@ __all__ = [
     "TranscriptionCompleted",
     "TranscriptionDelta",
     "TranscriptionFailed",
+    "TranscriptionSegment",
     "Usage",
 ]
 
@@ -98,6 +100,13 @@ class BufferCleared:
 class TranscriptionDelta:
     item_id: str
     delta: str
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptionSegment:
+    item_id: str
+    segment: TranscriptSegment
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +114,9 @@ class TranscriptionCompleted:
     item_id: str
     transcript: str
     seconds: float  # of audio transcribed
+    logprobs: tuple[TokenLogprob, ...] = ()
+    languages: tuple[str, ...] | None = None  # by code; None where the engine does not say
+    usage: SttUsage | None = None  # None: counted in seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,6 +323,7 @@ Event = (
     | BufferCommitted
     | BufferCleared
     | TranscriptionDelta
+    | TranscriptionSegment
     | TranscriptionCompleted
     | TranscriptionFailed
     | ItemAdded

@@ -335,7 +335,7 @@ class Session:
     # --- transcription --------------------------------------------------------------------------------
 
     def _start_utterance(self, effect: StartUtterance) -> None:
-        self._transcribe(effect.item_id, 0, effect.model, SttOptions(effect.language, effect.prompt))
+        self._transcribe(effect.item_id, 0, effect.model, effect.options)
         self._speaking = (effect.item_id, effect.start)
 
     def _feed_utterance(self, end: int) -> None:
@@ -362,8 +362,7 @@ class Session:
             self._utterances.pop(key)[1].cancel()
 
     def _transcribe_clip(self, effect: TranscribeClip) -> None:
-        options = SttOptions(effect.language, effect.prompt)
-        transcription = self._transcribe(effect.item_id, effect.content_index, effect.model, options)
+        transcription = self._transcribe(effect.item_id, effect.content_index, effect.model, effect.options)
         transcription.push(effect.pcm, self._input.rate)
         transcription.finish()
 

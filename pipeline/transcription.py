@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 
 from pipeline.audio.resample import Resampler
-from pipeline.commands import Command, TranscriptGrew, TranscriptionBroke, TranscriptReady
+from pipeline.commands import Command, SpeakerHeard, TranscriptGrew, TranscriptionBroke, TranscriptReady
 from pipeline.engines import Engines, load
-from providers.contracts import SttOptions, TranscriptDelta, TranscriptFinal
+from providers.contracts import SttOptions, TranscriptDelta, TranscriptFinal, TranscriptSegment
 from providers.errors import ProviderError
 
 __all__ = ["Transcription"]
@@ -81,10 +81,15 @@ class Transcription:
         async with aclosing(stt.transcribe(self._chunks(stt.sample_rate), self._options)) as events:
             async for event in events:
                 match event:
-                    case TranscriptDelta(text):
-                        self._dispatch(TranscriptGrew(self._item_id, text))
-                    case TranscriptFinal(text) if self._audio_complete:
-                        self._dispatch(TranscriptReady(self._item_id, text.strip(), self._content_index))
+                    case TranscriptDelta(text, logprobs):
+                        self._dispatch(TranscriptGrew(self._item_id, text, logprobs))
+                    case TranscriptSegment():
+                        self._dispatch(SpeakerHeard(self._item_id, event))
+                    case TranscriptFinal(text, logprobs, languages, usage) if self._audio_complete:
+                        ready = TranscriptReady(
+                            self._item_id, text.strip(), self._content_index, logprobs, languages, usage
+                        )
+                        self._dispatch(ready)
                         return
                     case TranscriptFinal():
                         break  # of half an utterance: nobody could tell what is missing

@@ -30,17 +30,21 @@ __all__ = [
     "Stt",
     "SttEvent",
     "SttOptions",
+    "SttUsage",
     "SystemMessage",
     "TextDelta",
     "TextMark",
     "TextPart",
+    "TokenLogprob",
     "ToolCall",
     "ToolCallDelta",
     "ToolCallStarted",
     "ToolChoice",
     "ToolMessage",
+    "TranscriptDelay",
     "TranscriptDelta",
     "TranscriptFinal",
+    "TranscriptSegment",
     "Tts",
     "TtsOptions",
     "UserMessage",
@@ -89,12 +93,28 @@ class Vad(Protocol):
 # --- Speech to text ----------------------------------------------------------------------------------
 
 
+TranscriptDelay = Literal["minimal", "low", "medium", "high", "xhigh"]
+
+
 @dataclass(frozen=True, slots=True)
 class SttOptions:
     """Hints for one utterance."""
 
     language: str | None = None  # ISO 639-1 or BCP 47; None lets the engine detect it
-    prompt: str | None = None  # free text or keywords that the engine may use as context
+    prompt: str | None = None  # free text that the engine may use as context
+    languages: tuple[str, ...] = ()  # those that may be spoken, instead of `language`
+    keywords: tuple[str, ...] = ()  # names and terms that are likely to be said
+    delay: TranscriptDelay | None = None  # how long deltas may wait to be more often right
+    logprobs: bool = False  # whether anybody wants the probabilities of tokens
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """How sure the engine was of one token."""
+
+    token: str
+    logprob: float  # natural logarithm
+    data: bytes  # the token in UTF-8, of which it may be only a piece
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +122,28 @@ class TranscriptDelta:
     """Text to append to what was sent before; never revised."""
 
     text: str
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptSegment:
+    """A stretch of the utterance by one speaker, from engines that tell speakers apart."""
+
+    id: str
+    text: str
+    speaker: str
+    start: float  # seconds since the utterance began
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
+class SttUsage:
+    """Tokens, from engines that count them. Text tokens of the input are those of the prompt."""
+
+    input_tokens: int
+    output_tokens: int
+    text_tokens: int = 0
+    audio_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +151,12 @@ class TranscriptFinal:
     """The authoritative text of the whole utterance; the last event of a stream."""
 
     text: str
+    logprobs: tuple[TokenLogprob, ...] = ()
+    languages: tuple[str, ...] | None = None  # as detected, by code; None where the engine does not say
+    usage: SttUsage | None = None
 
 
-SttEvent = TranscriptDelta | TranscriptFinal
+SttEvent = TranscriptDelta | TranscriptSegment | TranscriptFinal
 
 
 class Stt(Protocol):
@@ -121,7 +166,7 @@ class Stt(Protocol):
     streaming: bool  # whether deltas arrive while the speaker is still talking
 
     def transcribe(self, audio: AsyncIterator[bytes], options: SttOptions) -> AsyncGenerator[SttEvent, None]:
-        """Yield deltas, then exactly one `TranscriptFinal` once `audio` has ended.
+        """Yield deltas and segments, then exactly one `TranscriptFinal` once `audio` has ended.
 
         `audio` yields chunks of any whole number of samples, as they arrive. No speech gives an empty final.
         """

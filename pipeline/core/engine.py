@@ -28,6 +28,7 @@ from pipeline.commands import (
     Refuse,
     ResponseParams,
     RetrieveItem,
+    SpeakerHeard,
     SpeechFinished,
     SpeechSynthesized,
     StartSession,
@@ -142,6 +143,8 @@ class Engine:
                 responder.speech_finished(command)
             case TranscriptGrew():
                 listener.transcript_grew(command)
+            case SpeakerHeard():
+                listener.speaker_heard(command)
             case TranscriptReady():
                 if listener.transcript_ready(command):
                     responder.transcript_ready((command.item_id, command.content_index), command.text)

@@ -15,8 +15,15 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from pipeline.commands import AudioAppended, FrameScored, TranscriptGrew, TranscriptionBroke, TranscriptReady
-from pipeline.config import TurnDetection
+from pipeline.commands import (
+    AudioAppended,
+    FrameScored,
+    SpeakerHeard,
+    TranscriptGrew,
+    TranscriptionBroke,
+    TranscriptReady,
+)
+from pipeline.config import LOGPROBS, TurnDetection
 from pipeline.core.state import State
 from pipeline.core.turns import (
     SpeechBegan,
@@ -29,6 +36,7 @@ from pipeline.errors import InvalidRequest
 from pipeline.events import (
     BufferCleared,
     BufferCommitted,
+    Event,
     ItemAdded,
     ItemDone,
     SpeechStarted,
@@ -36,9 +44,11 @@ from pipeline.events import (
     TranscriptionCompleted,
     TranscriptionDelta,
     TranscriptionFailed,
+    TranscriptionSegment,
 )
 from pipeline.items import ContentPart, InputAudio, Item, ItemReference, MessageItem
 from pipeline.ticks import TICK_RATE, TICKS_PER_MS
+from providers.contracts import SttOptions, TokenLogprob
 
 __all__ = ["Listener"]
 
@@ -63,7 +73,7 @@ class _Utterance:
     live: bool
     end: int | None = None  # None until it is committed
     sent: str = ""  # joined deltas so far
-    held: list[str] = field(default_factory=list)  # deltas that wait for the commit
+    held: list[Event] = field(default_factory=list)  # what waits for the commit
     broken: TranscriptionBroke | None = None  # failed before the commit
 
     @property
@@ -213,12 +223,20 @@ class Listener:
                 code="too_many_pending_transcripts",
             )
 
-    def _stt_choice(self) -> tuple[str, str | None, str | None]:
-        """Model, language and prompt for the next transcription."""
-        heard = self._state.config.audio.input.transcription
+    def _stt_choice(self) -> tuple[str, SttOptions]:
+        """Model and hints for the next transcription."""
+        config = self._state.config
+        heard = config.audio.input.transcription
         if heard is None:
-            return self._state.default_stt, None, None
-        return heard.model, heard.language, heard.prompt
+            return self._state.default_stt, SttOptions()
+        return heard.model, SttOptions(
+            language=heard.language,
+            prompt=heard.prompt,
+            languages=heard.languages or (),
+            keywords=heard.keywords or (),
+            delay=heard.delay,
+            logprobs=LOGPROBS in (config.include or ()),
+        )
 
     def _commit(self, utterance: _Utterance, end: int) -> None:
         state = self._state
@@ -235,8 +253,8 @@ class Listener:
             self._pending[item.id] = utterance
         self._drop_before(end)
         held, utterance.held = utterance.held, []
-        for delta in held:
-            self._send_delta(utterance, delta)
+        for event in held:
+            state.emit(event)
 
     def _abandon_utterance(self) -> None:
         if self._utterance is not None:
@@ -274,12 +292,13 @@ class Listener:
 
     def transcript_grew(self, fact: TranscriptGrew) -> None:
         utterance = self._find(fact.item_id)
-        if utterance is None:
-            return
-        if utterance.live:
-            self._send_delta(utterance, fact.text)
-        else:
-            utterance.held.append(fact.text)
+        if utterance is not None:
+            self._send_delta(utterance, fact.text, fact.logprobs)
+
+    def speaker_heard(self, fact: SpeakerHeard) -> None:
+        utterance = self._find(fact.item_id)
+        if utterance is not None:
+            self._tell(utterance, TranscriptionSegment(fact.item_id, fact.segment))
 
     def transcript_ready(self, fact: TranscriptReady) -> bool:
         """Store a transcript; False when nobody waits for it any more."""
@@ -294,8 +313,10 @@ class Listener:
         state.conversation.set_transcript(fact.item_id, 0, fact.text)
         if fact.text.startswith(utterance.sent):
             self._send_delta(utterance, fact.text[len(utterance.sent) :])
-        if utterance.visible:
-            state.emit(TranscriptionCompleted(fact.item_id, fact.text, utterance.seconds))
+        completed = TranscriptionCompleted(
+            fact.item_id, fact.text, utterance.seconds, fact.logprobs, fact.languages, fact.usage
+        )
+        self._tell(utterance, completed)
         return True
 
     def transcription_broke(self, fact: TranscriptionBroke) -> bool:
@@ -309,8 +330,7 @@ class Listener:
         utterance = self._pending.pop(fact.item_id, None) if fact.content_index == 0 else None
         if utterance is None:
             return False
-        if utterance.visible:
-            self._state.emit(TranscriptionFailed(fact.item_id, fact.code, fact.message))
+        self._tell(utterance, TranscriptionFailed(fact.item_id, fact.code, fact.message))
         return True
 
     def take_broken(self, item_id: str) -> TranscriptionBroke | None:
@@ -331,7 +351,14 @@ class Listener:
             return self._utterance
         return self._pending.get(item_id)
 
-    def _send_delta(self, utterance: _Utterance, text: str) -> None:
+    def _send_delta(self, utterance: _Utterance, text: str, logprobs: tuple[TokenLogprob, ...] = ()) -> None:
         utterance.sent += text
-        if text and utterance.visible:
-            self._state.emit(TranscriptionDelta(utterance.item_id, text))
+        if text:
+            self._tell(utterance, TranscriptionDelta(utterance.item_id, text, logprobs))
+
+    def _tell(self, utterance: _Utterance, event: Event) -> None:
+        """Give a client that wants transcripts a piece of one, once it can know what that belongs to."""
+        if utterance.visible and utterance.live:
+            self._state.emit(event)
+        elif utterance.visible:
+            utterance.held.append(event)

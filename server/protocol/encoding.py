@@ -39,9 +39,18 @@ from pipeline.events import (
     TranscriptionCompleted,
     TranscriptionDelta,
     TranscriptionFailed,
+    TranscriptionSegment,
 )
 from pipeline.ids import new_id
-from server.protocol.objects import Json, audio_json, item_json, response_json, session_json
+from server.protocol.objects import (
+    Json,
+    audio_json,
+    item_json,
+    logprobs_json,
+    response_json,
+    session_json,
+    transcription_usage_json,
+)
 from server.protocol.profiles import PARLEY, Profile
 
 __all__ = ["Encoder", "error_json"]
@@ -109,19 +118,33 @@ class Encoder:
                 }
             case BufferCleared():
                 return "input_audio_buffer.cleared", {}
-            case TranscriptionDelta(item_id, delta):
-                return "conversation.item.input_audio_transcription.delta", {
+            case TranscriptionDelta(item_id, delta, logprobs):
+                members = {"item_id": item_id, "content_index": 0, "delta": delta}
+                if logprobs:
+                    members["logprobs"] = logprobs_json(logprobs)
+                return "conversation.item.input_audio_transcription.delta", members
+            case TranscriptionSegment(item_id, segment):
+                return "conversation.item.input_audio_transcription.segment", {
                     "item_id": item_id,
                     "content_index": 0,
-                    "delta": delta,
+                    "id": segment.id,
+                    "text": segment.text,
+                    "speaker": segment.speaker,
+                    "start": segment.start,
+                    "end": segment.end,
                 }
-            case TranscriptionCompleted(item_id, transcript, seconds):
-                return "conversation.item.input_audio_transcription.completed", {
+            case TranscriptionCompleted(item_id, transcript, seconds, logprobs, languages, usage):
+                members = {
                     "item_id": item_id,
                     "content_index": 0,
                     "transcript": transcript,
-                    "usage": {"type": "duration", "seconds": round(seconds, 3)},
+                    "usage": transcription_usage_json(usage, seconds),
                 }
+                if logprobs:
+                    members["logprobs"] = logprobs_json(logprobs)
+                if languages is not None:
+                    members["languages"] = [{"code": code} for code in languages]
+                return "conversation.item.input_audio_transcription.completed", members
             case TranscriptionFailed(item_id, code, message):
                 failure = {"type": "transcription_error", "code": code, "message": message}
                 return "conversation.item.input_audio_transcription.failed", {

@@ -1,11 +1,20 @@
 """The objects of the GA dialect as JSON data: session, item, response."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pybase64
 
 from pipeline.audio.codecs import encode
-from pipeline.config import G711, AudioConfig, AudioFormat, AudioInputConfig, SessionConfig, TurnDetection
+from pipeline.config import (
+    G711,
+    AudioConfig,
+    AudioFormat,
+    AudioInputConfig,
+    SessionConfig,
+    Transcription,
+    TurnDetection,
+)
 from pipeline.events import ResponseState, StatusDetails, Usage
 from pipeline.items import (
     ContentPart,
@@ -19,10 +28,17 @@ from pipeline.items import (
     OutputAudio,
     OutputText,
 )
-from providers.contracts import FunctionTool, NamedToolChoice
+from providers.contracts import FunctionTool, NamedToolChoice, SttUsage, TokenLogprob
 from server.protocol.profiles import PARLEY, Profile
 
-__all__ = ["audio_json", "item_json", "response_json", "session_json", "usage_json"]
+__all__ = [
+    "item_json",
+    "logprobs_json",
+    "response_json",
+    "session_json",
+    "transcription_usage_json",
+    "usage_json",
+]
 
 Json = dict[str, Any]
 
@@ -82,16 +98,22 @@ def _transcription_session_json(session_id: str, config: SessionConfig, expires_
 def _input_json(heard: AudioInputConfig) -> Json:
     return {
         "format": _format_json(heard.format),
-        # Exactly these three: a strict client stops reading at a fourth.
-        "transcription": heard.transcription
-        and {
-            "model": heard.transcription.model,
-            "language": heard.transcription.language,
-            "prompt": heard.transcription.prompt,
-        },
+        "transcription": heard.transcription and _transcription_json(heard.transcription),
         "noise_reduction": heard.noise_reduction
         and _without_nulls(type=heard.noise_reduction.type, strength=heard.noise_reduction.strength),
         "turn_detection": heard.turn_detection and _turn_detection_json(heard.turn_detection),
+    }
+
+
+def _transcription_json(transcription: Transcription) -> Json:
+    # Always these three, and more only for a client that has set them: strict ones stop reading at a fourth.
+    return {
+        "model": transcription.model,
+        "language": transcription.language,
+        "prompt": transcription.prompt,
+        **_without_nulls(
+            languages=transcription.languages, keywords=transcription.keywords, delay=transcription.delay
+        ),
     }
 
 
@@ -216,4 +238,22 @@ def usage_json(usage: Usage) -> Json:
             "cached_tokens_details": {"text_tokens": cached, "audio_tokens": 0, "image_tokens": 0},
         },
         "output_token_details": {"text_tokens": usage.output_tokens, "audio_tokens": 0},
+    }
+
+
+def logprobs_json(logprobs: Sequence[TokenLogprob]) -> list[Json]:
+    """Tokens of a transcript, each with its natural logarithm and its UTF-8 bytes."""
+    return [{"token": token.token, "logprob": token.logprob, "bytes": list(token.data)} for token in logprobs]
+
+
+def transcription_usage_json(usage: SttUsage | None, seconds: float) -> Json:
+    """What the transcription model counted: tokens, or else the length of the audio."""
+    if usage is None:
+        return {"type": "duration", "seconds": round(seconds, 3)}
+    return {
+        "type": "tokens",
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "input_token_details": {"text_tokens": usage.text_tokens, "audio_tokens": usage.audio_tokens},
     }

@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from pipeline.config import G711, AudioFormat, FormatType, Patch, SessionType
 from pipeline.errors import InvalidRequest
-from providers.contracts import FunctionTool, NamedToolChoice
+from providers.contracts import FunctionTool, NamedToolChoice, TranscriptDelay
 from server.protocol.profiles import PARLEY, Profile, is_strict
 from server.protocol.validation import WireModel, validate
 
@@ -104,10 +104,25 @@ Voice = Annotated[
 ]
 
 
+_Language = Annotated[str, Field(min_length=1, max_length=64)]
+# Upstream refuses angle brackets and line ends, which would let a keyword pass for markup of the prompt.
+_Keyword = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^<>\r\n]*$")]
+
+
 class TranscriptionConfig(WireModel):
     model: str | None = Field(None, max_length=256)
     language: str | None = Field(None, max_length=64)
     prompt: str | None = Field(None, max_length=16_384)
+    languages: Annotated[list[_Language], Field(min_length=1, max_length=64)] | None = None
+    keywords: Annotated[list[_Keyword], Field(max_length=1000)] | None = None
+    delay: TranscriptDelay | None = None
+
+    @field_validator("languages")
+    @classmethod
+    def _one_way_to_say_it(cls, value: list[str] | None, info: ValidationInfo) -> list[str] | None:
+        if value is not None and info.data.get("language") is not None:
+            raise PydanticCustomError("value_error", "give either language or languages, not both")
+        return value
 
 
 class NoiseReductionConfig(WireModel):
@@ -348,6 +363,9 @@ _NULLABLE = frozenset(
         "turn_detection",
         "idle_timeout_ms",
         "language",
+        "languages",
+        "keywords",
+        "delay",
         "prompt",
         "tracing",
         "include",
@@ -380,8 +398,12 @@ def session_patch(model: WireModel) -> Patch:
                 patch[name] = value.id if isinstance(value, CustomVoice) else value
             case "output_modalities":
                 patch[name] = tuple(dict.fromkeys(value))
-            case "include":
+            case "include" | "keywords":
                 patch[name] = None if value is None else tuple(value)
+            case "language":
+                patch |= {name: value} if value is None else {name: value, "languages": None}
+            case "languages":
+                patch |= {name: None} if value is None else {name: tuple(value), "language": None}
             case "max_output_tokens":
                 patch[name] = None if value == "inf" else value
             case "tools":

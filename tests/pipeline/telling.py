@@ -1,5 +1,6 @@
 """One short line per effect of the engine, for playbooks: its name on the wire and what matters of it."""
 
+from collections.abc import Sequence
 from typing import assert_never
 
 from pipeline.effects import (
@@ -53,6 +54,7 @@ from pipeline.events import (
     TranscriptionCompleted,
     TranscriptionDelta,
     TranscriptionFailed,
+    TranscriptionSegment,
 )
 from pipeline.items import (
     FunctionCall,
@@ -65,6 +67,7 @@ from pipeline.items import (
     OutputAudio,
     OutputText,
 )
+from providers.contracts import TokenLogprob
 
 __all__ = ["line_of"]
 
@@ -123,10 +126,16 @@ def _event_line(event: Event) -> str:
             return f"committed {item_id} after {previous}"
         case BufferCleared():
             return "cleared"
-        case TranscriptionDelta(item_id, delta):
-            return f"transcription.delta {item_id} {delta!r}"
-        case TranscriptionCompleted(item_id, transcript, seconds):
-            return f"transcription.completed {item_id} {transcript!r} {seconds:.3f} s"
+        case TranscriptionDelta(item_id, delta, logprobs):
+            return f"transcription.delta {item_id} {delta!r}{_tokens(logprobs)}"
+        case TranscriptionSegment(item_id, segment):
+            return f"transcription.segment {item_id} {segment.speaker} {segment.text!r}"
+        case TranscriptionCompleted(item_id, transcript, seconds, logprobs, languages, usage):
+            counted = (
+                f"{seconds:.3f} s" if usage is None else f"{usage.input_tokens}+{usage.output_tokens} tokens"
+            )
+            spoken = "" if languages is None else f" in {','.join(languages)}"
+            return f"transcription.completed {item_id} {transcript!r} {counted}{spoken}{_tokens(logprobs)}"
         case TranscriptionFailed(item_id, code):
             return f"transcription.failed {item_id} {code}"
         case ItemAdded(item, previous):
@@ -172,6 +181,10 @@ def _event_line(event: Event) -> str:
             return f"arguments.done {part.item_id} {call_id} {name}({arguments})"
         case _:
             assert_never(event)
+
+
+def _tokens(logprobs: Sequence[TokenLogprob]) -> str:
+    return f" {[token.token for token in logprobs]}" if logprobs else ""
 
 
 def _item(item: Item) -> str:

@@ -13,15 +13,18 @@ from pipeline.commands import (
     DeleteItem,
     FrameScored,
     GenerationFinished,
+    SpeakerHeard,
     TextGenerated,
     TranscriptGrew,
     TranscriptionBroke,
     TranscriptReady,
     UpdateSession,
 )
+from pipeline.config import LOGPROBS
 from pipeline.core.state import EngineLimits
+from pipeline.effects import StartUtterance, TranscribeClip
 from pipeline.items import InputAudio, MessageItem
-from providers.contracts import LlmUsage
+from providers.contracts import LlmUsage, SttOptions, SttUsage, TokenLogprob, TranscriptSegment
 from tests.pipeline.core.conftest import Play
 from tests.pipeline.playbook import FRAME, Playbook, snapshot, user
 
@@ -390,12 +393,45 @@ def test_a_change_of_type_in_mid_speech_holds_for_the_silence_that_follows(play:
     script.pause(32).expect("speech_stopped item_1 at 920", *["..."] * 6)
 
 
-def test_the_language_and_the_prompt_of_a_session_reach_its_transcriptions(play: Play) -> None:
-    script = play(listening(None, transcription={"language": "de", "prompt": "Namen"}))
+def test_the_hints_of_a_session_reach_its_transcriptions(play: Play) -> None:
+    hints = {"language": "de", "prompt": "Namen", "keywords": ("Godot",), "delay": "low"}
+    script = play({**listening(None, transcription=hints), "include": (LOGPROBS,)})
     script.append(200).expect("> listen item_1 from 0 with lab/stt")
+    clip = MessageItem("", "user", (InputAudio(pcm=bytes(100)),))
+    script.tell(CreateItem(clip)).skip()
 
-    start = script.effects[-1]
-    assert (start.language, start.prompt) == ("de", "Namen")  # type: ignore[union-attr]
+    wanted = SttOptions("de", "Namen", keywords=("Godot",), delay="low", logprobs=True)
+    orders = [e for e in script.effects if isinstance(e, StartUtterance | TranscribeClip)]
+    assert [order.options for order in orders] == [wanted, wanted]
+
+
+def test_segments_languages_and_counts_of_the_engine_reach_the_client(play: Play) -> None:
+    script = play(PUSH_TO_TALK)
+    script.append(500).tell(
+        TranscriptGrew("item_1", "Hi", (TokenLogprob("Hi", -0.1, b"Hi"),)),
+        SpeakerHeard("item_1", TranscriptSegment("seg_1", "Hi", "A", 0.0, 0.4)),
+    ).skip()
+
+    script.tell(CommitAudio()).expect(
+        "committed item_1 after None",
+        *["..."] * 4,
+        "transcription.delta item_1 'Hi' ['Hi']",  # in the order in which they came
+        "transcription.segment item_1 A 'Hi'",
+    )
+    script.tell(
+        TranscriptReady("item_1", "Hi", 0, (TokenLogprob("Hi", -0.1, b"Hi"),), ("en",), SttUsage(9, 1))
+    ).expect("transcription.completed item_1 'Hi' 9+1 tokens in en ['Hi']")
+
+
+def test_a_client_that_wants_no_transcripts_gets_no_segments(play: Play) -> None:
+    script = play(listening(None, transcription=None))
+    script.append(500).tell(CommitAudio()).skip()
+
+    script.tell(
+        SpeakerHeard("item_1", TranscriptSegment("seg_1", "Hi", "A", 0.0, 0.4)),
+        SpeakerHeard("item_9", TranscriptSegment("seg_1", "Hi", "A", 0.0, 0.4)),
+        TranscriptReady("item_1", "Hi"),
+    ).expect()
 
 
 def test_audio_keeps_the_settings_that_it_was_sent_under(play: Play) -> None:

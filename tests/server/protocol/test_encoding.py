@@ -46,9 +46,11 @@ from pipeline.events import (
     TranscriptionCompleted,
     TranscriptionDelta,
     TranscriptionFailed,
+    TranscriptionSegment,
     Usage,
 )
 from pipeline.items import FunctionCall, FunctionCallOutput, InputAudio, MessageItem, OutputAudio
+from providers.contracts import SttUsage, TokenLogprob, TranscriptSegment
 from server.protocol.encoding import Encoder, error_json
 from tests.pipeline.playbook import session_config, user
 
@@ -114,6 +116,46 @@ EVENTS: list[tuple[Event, str, dict[str, Any] | None]] = [
         TranscriptionDelta("item_1", "He"),
         "conversation.item.input_audio_transcription.delta",
         {"item_id": "item_1", "content_index": 0, "delta": "He"},
+    ),
+    (
+        TranscriptionDelta("item_1", "é", (TokenLogprob("é", -0.25, "é".encode()),)),
+        "conversation.item.input_audio_transcription.delta",
+        {
+            "item_id": "item_1",
+            "content_index": 0,
+            "delta": "é",
+            "logprobs": [{"token": "é", "logprob": -0.25, "bytes": [195, 169]}],
+        },
+    ),
+    (
+        TranscriptionSegment("item_1", TranscriptSegment("seg_1", "Hello", "A", 0.5, 1.25)),
+        "conversation.item.input_audio_transcription.segment",
+        {
+            "item_id": "item_1",
+            "content_index": 0,
+            "id": "seg_1",
+            "text": "Hello",
+            "speaker": "A",
+            "start": 0.5,
+            "end": 1.25,
+        },
+    ),
+    (
+        TranscriptionCompleted("item_1", "Hello", 1.2, languages=("en", "fr"), usage=SttUsage(9, 2, 3, 6)),
+        "conversation.item.input_audio_transcription.completed",
+        {
+            "item_id": "item_1",
+            "content_index": 0,
+            "transcript": "Hello",
+            "languages": [{"code": "en"}, {"code": "fr"}],
+            "usage": {
+                "type": "tokens",
+                "total_tokens": 11,
+                "input_tokens": 9,
+                "output_tokens": 2,
+                "input_token_details": {"text_tokens": 3, "audio_tokens": 6},
+            },
+        },
     ),
     (
         TranscriptionCompleted("item_1", "Hello", 1.23456),
