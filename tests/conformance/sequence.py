@@ -31,6 +31,7 @@ class Sequence:
     """Follows one connection."""
 
     session_id: str | None = None
+    session_type: str | None = None
     event_ids: set[str] = field(default_factory=set)
     order: list[str] = field(default_factory=list)  # the default conversation
     known_items: set[str] = field(default_factory=set)  # every id ever used for an item
@@ -79,6 +80,7 @@ class Sequence:
     def _session_created(self, event: Event) -> list[str]:
         problems = ["a second session.created"] if self.session_id else []
         self.session_id = event["session"]["id"]
+        self.session_type = event["session"]["type"]
         return problems
 
     def _session_updated(self, event: Event) -> list[str]:
@@ -200,11 +202,13 @@ class Sequence:
         if turn is None:
             # Audio that came inside a client's item may be transcribed as well.
             turn = self.turns.setdefault(id, _Turn(committed=True)) if id in self.order else None
+        if turn is None and self.session_type == "transcription" and event["type"].endswith(".delta"):
+            turn = self.turns.setdefault(id, _Turn())  # text streams before the commit
         if turn is None:
             return [f"transcription of {id}, which nothing announced"]
         if turn.transcribed:
             return [f"the transcription of {id} was finished before"]
-        if event["type"].endswith(".delta"):
+        if event["type"].endswith((".delta", ".segment")):
             return []
         turn.transcribed = True
         problems = [] if turn.committed else [f"the transcription of {id} is final before its commit"]
@@ -286,6 +290,7 @@ _HANDLERS: Mapping[str, Callable[[Sequence, Event], list[str]]] = {
     "input_audio_buffer.committed": Sequence._committed,
     "input_audio_buffer.cleared": Sequence._cleared,
     "conversation.item.input_audio_transcription.delta": Sequence._transcription,
+    "conversation.item.input_audio_transcription.segment": Sequence._transcription,
     "conversation.item.input_audio_transcription.completed": Sequence._transcription,
     "conversation.item.input_audio_transcription.failed": Sequence._transcription,
     "rate_limits.updated": Sequence._rate_limits,
