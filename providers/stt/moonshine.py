@@ -1,29 +1,46 @@
 """`local/moonshine-tiny-en`: streaming transcription of English in a small pool of threads."""
 
 import asyncio
+import logging
 import os
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any
 
-from providers.contracts import SttEvent, SttOptions, TranscriptDelta, TranscriptFinal
+from providers.contracts import SttEvent, SttOptions, TranscriptDelay, TranscriptDelta, TranscriptFinal
 from providers.errors import ProviderError
-from providers.stt.moonshine_model import SAMPLE_RATE, MoonshineModel
-from providers.stt.utterance import Job, Utterance
+from providers.stt.moonshine_model import SAMPLE_RATE, Hypothesis, MoonshineModel
+from providers.stt.utterance import STEP, Job, Utterance
 from providers.workers import WorkerPool
 
 __all__ = ["MoonshineStt"]
 
 # Somebody waits for a final; a window keeps a later final short; a partial is a courtesy.
 URGENCY = {"final": 0, "window": 1, "partial": 2}
+# Samples of speech without a pause after which another look is taken.
+STEPS: Mapping[TranscriptDelay | None, int] = {
+    "minimal": SAMPLE_RATE * 4 // 10,
+    "low": SAMPLE_RATE * 8 // 10,
+    "medium": STEP,
+    None: STEP,
+    "high": SAMPLE_RATE * 2,
+    "xhigh": SAMPLE_RATE * 4,
+}
 PIECE = 2 * SAMPLE_RATE  # bytes of audio looked at in one go on the event loop: one second, 50 us
+
+
+log = logging.getLogger(__name__)
+
+NAME = "local/moonshine-tiny-en"
+MAX_WARNINGS = 50  # languages are what clients write, and a client must not fill the log
 
 
 class _Run:
     """One job on its way through the pool."""
 
-    def __init__(self, job: Job, model: MoonshineModel, pool: WorkerPool) -> None:
+    def __init__(self, job: Job, model: MoonshineModel, pool: WorkerPool, *, logprobs: bool) -> None:
         self.job = job
+        self._logprobs = logprobs
         self._model = model
         self._pool = pool
         self._stopped = threading.Event()
@@ -35,8 +52,8 @@ class _Run:
         except RuntimeError:
             raise ProviderError("transcription has been shut down") from None
 
-    def _work(self) -> str | None:
-        return self._model.transcribe(self.job.pcm, self._in_the_way)
+    def _work(self) -> Hypothesis | None:
+        return self._model.transcribe(self.job.pcm, self._in_the_way, logprobs=self._logprobs)
 
     def _in_the_way(self) -> bool:
         if self._wanted.is_set():
@@ -54,10 +71,11 @@ class _Run:
 
 
 class MoonshineStt:
-    """Implements `contracts.Stt` for English; the language hint and the prompt have no effect.
+    """Implements `contracts.Stt` for English; languages, keywords and the prompt have no effect.
 
     Deltas come when two successive hypotheses agree. A hypothesis is made at each pause of the speaker, at
-    the latest every 1.2 s, and only while a thread is free: load costs deltas, it never delays finals.
+    the latest every 1.2 s or what `delay` makes of that, and only while a thread is free: load costs deltas,
+    it never delays finals. Probabilities come with the final, which is the only text that is sure to stay.
     """
 
     sample_rate = SAMPLE_RATE
@@ -67,6 +85,7 @@ class MoonshineStt:
         """Load the model; raises `ProviderError` when its files are missing. `aclose` ends the threads."""
         self._model = MoonshineModel()
         self._model.transcribe(bytes(2 * SAMPLE_RATE))  # the first run costs more
+        self._warned: set[str] = set()
         self._pool = WorkerPool(threads or min(2, os.cpu_count() or 1), "moonshine")
 
     async def transcribe(
@@ -77,7 +96,8 @@ class MoonshineStt:
         Memory stays below a megabyte for live audio of any length. Raises `ProviderError` when inference
         fails.
         """
-        utterance = Utterance()
+        self._warn_of_other_languages(options)
+        utterance = Utterance(STEPS[options.delay])
         chunk: asyncio.Task[bytes | None] | None = asyncio.create_task(_next(audio))
         run: _Run | None = None
         try:
@@ -91,7 +111,7 @@ class MoonshineStt:
                             yield TranscriptDelta(delta)
                         continue
                     if job is not None and (job.kind != "partial" or self._pool.idle):
-                        run = _Run(job, self._model, self._pool)
+                        run = _Run(job, self._model, self._pool, logprobs=options.logprobs)
                 elif chunk is None and run.job.kind == "partial":
                     if utterance.covered(run.job):
                         run.want()
@@ -106,8 +126,8 @@ class MoonshineStt:
                 await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
 
                 if run is not None and run.result.done():
-                    text, job, run = _result(run), run.job, None
-                    if text is not None and (delta := utterance.finished(job, text)):
+                    heard, job, run = _result(run), run.job, None
+                    if heard is not None and (delta := utterance.finished(job, heard)):
                         yield TranscriptDelta(delta)
                 if chunk is not None and chunk.done():
                     pcm = chunk.result()
@@ -119,7 +139,7 @@ class MoonshineStt:
             delta, text = utterance.finish()
             if delta:
                 yield TranscriptDelta(delta)
-            yield TranscriptFinal(text)
+            yield TranscriptFinal(text, utterance.logprobs)
         finally:
             if run is not None:
                 run.stop()
@@ -128,6 +148,16 @@ class MoonshineStt:
                 await asyncio.wait([chunk])
                 if not chunk.cancelled():
                     chunk.exception()  # looked at, so that nobody logs it as lost: the stream is over anyway
+
+    def _warn_of_other_languages(self, options: SttOptions) -> None:
+        """Say once per language what somebody who reads nonsense wants to know."""
+        hints = (options.language,) if options.language else options.languages
+        if not hints or any(hint.lower().startswith("en") for hint in hints):
+            return
+        language = hints[0][:16]
+        if language not in self._warned and len(self._warned) < MAX_WARNINGS:
+            self._warned.add(language)
+            log.warning("%s knows only English, but was asked for '%s'; choose another model", NAME, language)
 
     async def aclose(self) -> None:
         """End the threads, each after the inference that it is in: at most a quarter of a second."""
@@ -138,7 +168,7 @@ async def _next(audio: AsyncIterator[bytes]) -> bytes | None:
     return await anext(audio, None)
 
 
-def _result(run: _Run) -> str | None:
+def _result(run: _Run) -> Hypothesis | None:
     try:
         return run.result.result()
     except asyncio.CancelledError:

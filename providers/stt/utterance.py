@@ -15,9 +15,11 @@ from typing import Literal
 
 import numpy as np
 
+from providers.contracts import TokenLogprob
 from providers.stt.agreement import Agreement
+from providers.stt.moonshine_model import Hypothesis
 
-__all__ = ["Job", "Utterance"]
+__all__ = ["STEP", "Job", "Utterance"]
 
 RATE = 16_000  # Hertz
 FRAME = RATE // 50  # samples whose energy is looked at together: 20 ms
@@ -42,20 +44,23 @@ class Job:
     kind: Literal["partial", "window", "final"]
     pcm: bytes  # without the silence around the speech
     until: int  # samples of the tail that the words will stand for
-    known: str | None = None  # the words, where they are known without inference
+    known: Hypothesis | None = None  # the words, where they are known without inference
 
 
 class Utterance:
     """Everything known about one utterance. `next_job` and `finished` alternate."""
 
-    def __init__(self) -> None:
+    def __init__(self, step: int = STEP) -> None:
+        """`step`: so many samples of speech without a pause are worth another look."""
+        self._step = step
         self._tail = bytearray()
         # The mean square of each frame of the tail, and room for more.
         self._energies = np.zeros(1024, np.float32)
         self._frames = 0
         self._looked_at = 0  # how much of the tail there was when there was nothing to do
         self._settled: list[str] = []  # the words of the windows before the tail
-        self._heard: list[str] = []  # the words of the last partial
+        self._settled_logprobs: tuple[TokenLogprob, ...] = ()
+        self._heard = Hypothesis("")  # of the last partial
         self._heard_until = 0  # the samples of the tail that it stands for
         self._agreement = Agreement()
 
@@ -83,7 +88,7 @@ class Utterance:
             self._looked_at = samples
             return None
         pause, new = samples - last >= PAUSE, last - max(first, self._heard_until)
-        if not ended and not pause and new < STEP:
+        if not ended and not pause and new < self._step:
             self._looked_at = samples
             return None
         kind: Literal["partial", "final"] = "final" if ended else "partial"
@@ -94,33 +99,39 @@ class Utterance:
         samples = len(self._tail) // 2
         return samples <= MAX_WINDOW and self._speech(samples)[1] <= job.until
 
-    def finished(self, job: Job, text: str) -> str:
+    @property
+    def logprobs(self) -> tuple[TokenLogprob, ...]:
+        """Of all the tokens so far, where the hypotheses had them."""
+        return self._settled_logprobs + self._heard.logprobs
+
+    def finished(self, job: Job, heard: Hypothesis) -> str:
         """Take the words of a job, and return the text to append to what was given out before."""
-        words = text.split()
+        words = heard.text.split()
         if job.kind == "window":
             self._settled += words
+            self._settled_logprobs += heard.logprobs
             del self._tail[: 2 * job.until]
             gone = job.until // FRAME
             self._energies[: self._frames - gone] = self._energies[gone : self._frames]
             self._frames -= gone
             self._looked_at = 0
-            self._heard, self._heard_until = [], 0
+            self._heard, self._heard_until = Hypothesis(""), 0
             return self._agreement.hear(self._settled, len(self._settled))
-        self._heard, self._heard_until = words, job.until
+        self._heard, self._heard_until = heard, job.until
         if job.kind == "final":
             return ""
         return self._agreement.hear(self._settled + words, len(self._settled))
 
     def finish(self) -> tuple[str, str]:
         """The text to append and the text of the whole utterance, once `next_job` has nothing more to do."""
-        return self._agreement.finish(self._settled + self._heard)
+        return self._agreement.finish(self._settled + self._heard.text.split())
 
     def _window(self, cut: int) -> Job:
         first, last = self._speech(cut)
         if last <= first:
-            return Job("window", b"", cut, known="")
+            return Job("window", b"", cut, known=Hypothesis(""))
         if last <= self._heard_until <= cut:
-            return Job("window", b"", cut, known=" ".join(self._heard))
+            return Job("window", b"", cut, known=self._heard)
         return Job("window", self._cut_out(first, last, cut), cut)
 
     def _cut_out(self, first: int, last: int, until: int) -> bytes:

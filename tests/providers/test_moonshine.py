@@ -12,8 +12,8 @@ import pytest
 from providers.contracts import SttEvent, SttOptions, TranscriptDelta, TranscriptFinal
 from providers.errors import ProviderError
 from providers.stt.agreement import Agreement
-from providers.stt.moonshine import MoonshineStt
-from providers.stt.moonshine_model import MoonshineModel, loop_length, read_tokens
+from providers.stt.moonshine import STEPS, MoonshineStt
+from providers.stt.moonshine_model import Hypothesis, MoonshineModel, loop_length, read_tokens
 from providers.stt.utterance import MAX_WINDOW, Utterance
 from tests.speech import BECKETT, recording, silence
 
@@ -41,8 +41,10 @@ async def chunks(pcm: bytes, size: int = 1280) -> AsyncIterator[bytes]:
         yield pcm[start : start + size]
 
 
-async def transcript(stt: MoonshineStt, pcm: bytes, size: int = 1280) -> list[SttEvent]:
-    return [event async for event in stt.transcribe(chunks(pcm, size), SttOptions())]
+async def transcript(
+    stt: MoonshineStt, pcm: bytes, size: int = 1280, options: SttOptions | None = None
+) -> list[SttEvent]:
+    return [event async for event in stt.transcribe(chunks(pcm, size), options or SttOptions())]
 
 
 def final(events: Sequence[SttEvent]) -> str:
@@ -115,6 +117,66 @@ async def test_the_noise_of_a_room_has_no_words(stt: MoonshineStt) -> None:
     noise = np.random.default_rng(3).normal(0, 60, 3 * RATE).astype("<i2").tobytes()
 
     assert await transcript(stt, noise) == [TranscriptFinal("")]
+
+
+async def test_each_token_comes_with_its_probability_when_asked(stt: MoonshineStt) -> None:
+    events = await transcript(stt, recording("beckett", RATE), options=SttOptions(logprobs=True))
+    last = events[-1]
+    assert isinstance(last, TranscriptFinal)
+
+    assert "".join(token.token for token in last.logprobs).split() == last.text.split()
+    assert all(-10 < token.logprob <= 0 for token in last.logprobs)
+    assert all(token.data.decode() == token.token for token in last.logprobs)
+    # What was said clearly is nearly certain.
+    assert sorted(token.logprob for token in last.logprobs)[len(last.logprobs) // 2] > -0.2
+
+
+async def test_the_probabilities_of_a_long_utterance_are_those_of_all_its_pieces(stt: MoonshineStt) -> None:
+    pcm = recording("two_cities", RATE)[: 30 * 2 * RATE]
+    last = (await transcript(stt, pcm, options=SttOptions(logprobs=True)))[-1]
+    assert isinstance(last, TranscriptFinal)
+
+    said = re.findall(r"[a-z']+", "".join(token.token for token in last.logprobs).lower())
+    assert said == re.findall(r"[a-z']+", last.text.lower())
+
+
+async def test_nobody_pays_for_probabilities_that_nobody_wants(stt: MoonshineStt) -> None:
+    last = (await transcript(stt, recording("beckett", RATE)))[-1]
+
+    assert isinstance(last, TranscriptFinal)
+    assert last.logprobs == ()
+
+
+def test_a_shorter_delay_has_speech_looked_at_more_often() -> None:
+    def looks(step: int) -> int:
+        utterance, count = Utterance(step), 0
+        pcm = recording("two_cities", RATE)[: 10 * 2 * RATE]
+        for start in range(0, len(pcm), 3200):
+            utterance.feed(pcm[start : start + 3200])
+            if job := utterance.next_job(ended=False):
+                utterance.finished(job, Hypothesis("word " * count))
+                count += 1
+        return count
+
+    counts = [looks(STEPS[delay]) for delay in ("minimal", "low", "medium", "high", "xhigh")]
+    assert counts == sorted(counts, reverse=True)
+    assert counts[0] > 2 * counts[-1]
+
+
+async def test_a_language_that_it_does_not_know_is_said_once(
+    stt: MoonshineStt, caplog: pytest.LogCaptureFixture
+) -> None:
+    for options in (
+        SttOptions("tlh"),
+        SttOptions("tlh"),
+        SttOptions("en-GB"),
+        SttOptions(languages=("fr", "en")),
+    ):
+        await transcript(stt, b"", options=options)
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "local/moonshine-tiny-en knows only English, but was asked for 'tlh'; choose another model"
+    ]
 
 
 async def test_silence_around_the_speech_changes_nothing(stt: MoonshineStt) -> None:
@@ -190,7 +252,7 @@ def test_what_was_heard_at_the_pause_needs_no_second_look() -> None:
     partial = utterance.next_job(ended=False)
     assert partial is not None
 
-    utterance.finished(partial, "I think that America could do it")
+    utterance.finished(partial, Hypothesis("I think that America could do it"))
     utterance.feed(silence(500, RATE))
 
     assert utterance.next_job(ended=True) is None
