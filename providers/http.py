@@ -3,7 +3,7 @@
 import asyncio
 import io
 import ssl
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -157,14 +157,27 @@ class HttpClient:
 
     @asynccontextmanager
     async def post_form(
-        self, path: str, fields: Mapping[str, str], *, filename: str, file: bytes, file_type: str
+        self,
+        path: str,
+        fields: Mapping[str, str | Sequence[str]],
+        *,
+        filename: str,
+        file: bytes,
+        file_type: str,
     ) -> AsyncGenerator[Answer, None]:
-        """Post a multipart form with one file, named "file"; the answer may have any status."""
+        """Post a multipart form with one file, named "file"; the answer may have any status.
+
+        A list becomes several fields, whose name gets `[]` behind it.
+        """
 
         def make() -> aiohttp.FormData:
             form = aiohttp.FormData()
             for name, value in fields.items():
-                form.add_field(name, value)
+                if isinstance(value, str):
+                    form.add_field(name, value)
+                else:
+                    for entry in value:
+                        form.add_field(f"{name}[]", entry)
             form.add_field("file", io.BytesIO(file), filename=filename, content_type=file_type)
             return form
 

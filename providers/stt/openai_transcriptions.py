@@ -2,18 +2,16 @@
 
 import io
 import wave
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
-import orjson
 
-from providers.contracts import SttEvent, SttOptions, TranscriptDelta, TranscriptFinal
-from providers.errors import ConnectionFailedError
-from providers.http import Answer, HttpClient
+from providers.contracts import SttEvent, SttOptions, TranscriptDelta, TranscriptFinal, TranscriptSegment
+from providers.http import HttpClient
 from providers.openai_quirks import Quirks
-from providers.problems import problem_from_object
+from providers.stt.openai_transcripts import joined, read_transcript
 
 __all__ = ["OpenAITranscriptionStt"]
 
@@ -23,7 +21,9 @@ CUT_SEARCH_S = 5.0  # how far before the limit a quiet place to cut is looked fo
 CUT_WINDOW_S = 0.02
 MAX_ATTEMPTS = 4
 
-_OPTIONAL = frozenset({"stream", "prompt", "language"})
+_OPTIONAL = frozenset(
+    {"stream", "prompt", "language", "languages", "keywords", "include", "chunking_strategy"}
+)
 
 
 class OpenAITranscriptionStt:
@@ -36,6 +36,8 @@ class OpenAITranscriptionStt:
         self._http = http
         self._model = model
         self._max_pcm_bytes = max_pcm_bytes
+        self._diarizes = "diarize" in model
+        self._takes_lists = model.startswith(("gpt-transcribe", "gpt-live-transcribe"))
         self._quirks = Quirks(_OPTIONAL)
 
     async def transcribe(
@@ -45,25 +47,49 @@ class OpenAITranscriptionStt:
         pcm = bytearray()
         async for chunk in audio:
             pcm += chunk
-        texts: list[str] = []
+        finals: list[TranscriptFinal] = []
+        begins = 0  # bytes of audio before this part
         for part in _parts(bytes(pcm), self._max_pcm_bytes, self.sample_rate):
-            joint = " " if any(texts) else ""
+            joint = " " if any(final.text for final in finals) else ""
             async with aclosing(self._part(part, options)) as events:
                 async for event in events:
-                    if isinstance(event, TranscriptDelta):
-                        yield TranscriptDelta(joint + event.text)
-                        joint = ""
-                    else:
-                        texts.append(event.text)
-        yield TranscriptFinal(" ".join(text for text in texts if text))
+                    match event:
+                        case TranscriptDelta(text, logprobs):
+                            yield TranscriptDelta(joint + text, logprobs)
+                            joint = ""
+                        case TranscriptSegment():
+                            yield _moved(event, len(finals), begins / 2 / self.sample_rate)
+                        case TranscriptFinal():
+                            finals.append(event)
+            begins += len(part)
+        yield joined(finals)
+
+    def _fields(self, options: SttOptions) -> dict[str, str | Sequence[str]]:
+        """The form, as far as this model is known to understand it."""
+        fields: dict[str, str | Sequence[str]] = {"model": self._model, "stream": "true"}
+        language, languages, prompt = options.language, options.languages, options.prompt or ""
+        if len(languages) == 1 and not self._takes_lists:
+            language, languages = languages[0], ()
+        if language:
+            # The endpoint takes ISO 639-1, without the region.
+            fields["language"] = language.replace("_", "-").split("-")[0].lower()
+        if self._diarizes:
+            return fields | {"response_format": "diarized_json", "chunking_strategy": "auto"}
+        fields["response_format"] = "json"
+        if self._takes_lists:
+            fields |= {"languages": languages} if languages else {}
+            fields |= {"keywords": options.keywords} if options.keywords else {}
+        elif options.keywords:
+            # Other models have one place for everything that may help them.
+            prompt = f"{prompt} {', '.join(options.keywords)}".strip()
+        if prompt:
+            fields["prompt"] = prompt
+        if options.logprobs:
+            fields["include"] = ("logprobs",)
+        return fields
 
     async def _part(self, pcm: bytes, options: SttOptions) -> AsyncGenerator[SttEvent, None]:
-        fields = {"model": self._model, "response_format": "json", "stream": "true"}
-        if options.language:
-            # The endpoint takes ISO 639-1, without the region.
-            fields["language"] = options.language.replace("_", "-").split("-")[0].lower()
-        if options.prompt:
-            fields["prompt"] = options.prompt
+        fields = self._fields(options)
         file = _wav(pcm, self.sample_rate)
         for attempt in range(1, MAX_ATTEMPTS + 1):
             form = self._quirks.apply(fields)
@@ -76,71 +102,18 @@ class OpenAITranscriptionStt:
                     if attempt < MAX_ATTEMPTS and self._quirks.learn(form, problem):
                         continue
                     raise problem.to_error(self._http.provider)
-                async with aclosing(self._read(answer)) as events:
+                async with aclosing(read_transcript(answer, self._http)) as events:
                     async for event in events:
                         yield event
                 return
 
-    async def _read(self, answer: Answer) -> AsyncGenerator[SttEvent, None]:
-        if answer.content_type == "text/event-stream":
-            async with aclosing(self._read_stream(answer)) as events:
-                async for event in events:
-                    yield event
-            return
-        if answer.content_type == "text/html":
-            raise answer.bad("answered with a web page; is its base_url right?")
-        if answer.content_type == "text/plain":
-            yield TranscriptFinal((await answer.body()).decode("utf-8", "replace").strip())
-            return
-        value = await answer.json()
-        if isinstance(value, Mapping) and value.get("error"):
-            raise problem_from_object(value, self._http.redactor).to_error(self._http.provider)
-        if not isinstance(value, Mapping) or not isinstance(value.get("text"), str):
-            raise answer.bad("sent a transcript without text")
-        yield TranscriptFinal(value["text"].strip())
 
-    async def _read_stream(self, answer: Answer) -> AsyncGenerator[SttEvent, None]:
-        name = self._http.provider
-        text = ""
-        async with aclosing(answer.sse()) as frames:
-            async for frame in frames:
-                if frame.data.strip() == "[DONE]":
-                    break
-                try:
-                    value = orjson.loads(frame.data)
-                except orjson.JSONDecodeError:
-                    raise answer.bad("sent a chunk that is not JSON") from None
-                if not isinstance(value, Mapping):
-                    raise answer.bad("sent a chunk that is not an object")
-                if value.get("error"):
-                    raise problem_from_object(value, self._http.redactor).to_error(name)
-                if value.get("type") == "transcript.text.done":
-                    final = value.get("text")
-                    yield TranscriptFinal((final if isinstance(final, str) else text).strip())
-                    break
-                if delta := _delta(value):
-                    # White space in front of the first word is the model's, not the speaker's.
-                    delta = delta if text else delta.lstrip()
-                    text += delta
-                    if delta:
-                        yield TranscriptDelta(delta)
-            else:
-                raise ConnectionFailedError(f"{name} broke off its transcript", provider=name)
-        if frame.data.strip() == "[DONE]":
-            yield TranscriptFinal(text.strip())
-        await answer.drain()
-
-
-def _delta(value: Mapping[str, Any]) -> str:
-    """The increment in OpenAI's event, or in the chat-like chunk that vLLM sends."""
-    if value.get("type") == "transcript.text.delta":
-        found = value.get("delta")
-    else:
-        choices = value.get("choices")
-        choice = choices[0] if isinstance(choices, list) and choices else None
-        delta = choice.get("delta") if isinstance(choice, Mapping) else None
-        found = delta.get("content") if isinstance(delta, Mapping) else None
-    return found if isinstance(found, str) else ""
+def _moved(segment: TranscriptSegment, part: int, seconds: float) -> TranscriptSegment:
+    """A segment of the n-th part, as one of the whole recording."""
+    if not part:
+        return segment
+    start, end = segment.start + seconds, segment.end + seconds
+    return replace(segment, id=f"{segment.id}_{part}", start=start, end=end)
 
 
 def _parts(pcm: bytes, limit: int, rate: int) -> list[bytes]:

@@ -203,6 +203,8 @@ class FakeOpenAI:
             assert isinstance(part, BodyPartReader)
             if part.name == "file":
                 request.filename, audio = part.filename or "", bytes(await part.read())
+            elif str(part.name).endswith("[]"):
+                request.body.setdefault(str(part.name), []).append(await part.text())
             else:
                 request.body[str(part.name)] = await part.text()
         if len(audio) > MAX_AUDIO_BYTES:
@@ -346,6 +348,20 @@ def _speech_problem(body: dict[str, Any]) -> Reply | None:
 
 
 def _transcription_problem(body: dict[str, Any]) -> Reply | None:
-    if body.get("response_format", "json") not in ("json", "text"):
-        return error(400, "This fake writes json and text only.", param="response_format")
+    model, form = str(body.get("model")), body.get("response_format", "json")
+    if form not in ("json", "text", "diarized_json"):
+        return error(400, "This fake writes json, diarized_json and text only.", param="response_format")
+    diarizes = "diarize" in model
+    if form == "diarized_json" and not diarizes:
+        text = f"response_format '{form}' is not compatible with model '{model}'."
+        return error(400, text, code="unsupported_value", param="response_format")
+    refused = {"prompt", "include[]"} if diarizes else {"include[]"} if model == "whisper-1" else set()
+    if not model.startswith("gpt-transcribe"):
+        refused |= {"languages[]", "keywords[]"}
+    for name in sorted(refused & body.keys()):
+        name = name.removesuffix("[]")
+        text = f"Unsupported parameter: '{name}' is not supported with this model."
+        return error(400, text, code="unsupported_parameter", param=name)
+    if "language" in body and "languages[]" in body:
+        return error(400, "Provide either language or languages.", param="languages")
     return None

@@ -219,21 +219,59 @@ class TranscriptionReply(_Paced):
     """A transcript: server-sent events where the request asks for a stream, else JSON or plain text."""
 
     text: str = ""
+    languages: Sequence[str] | None = None  # as gpt-transcribe detects them
+    speakers: Sequence[str] = ()  # who says each sentence in turn, where the request has them told apart
 
     def render(self, body: Mapping[str, Any]) -> Reply:
         if body.get("response_format") == "text":
             return Reply((f"{self.text}\n".encode(),), content_type="text/plain", delay_s=self.delay_s)
-        words = len(self.text.split())
-        usage = {"type": "tokens", "input_tokens": 10, "output_tokens": words, "total_tokens": 10 + words}
+        words = re.findall(r"\s*\S+|\s+$", self.text)
+        likely = [self._logprob(word) for word in words] if "logprobs" in body.get("include[]", ()) else []
+        segments = self._segments() if body.get("response_format") == "diarized_json" else []
+        done: dict[str, Any] = {
+            "text": self.text,
+            "usage": {
+                "type": "tokens",
+                "input_tokens": 14,
+                "output_tokens": len(words),
+                "total_tokens": 14 + len(words),
+                "input_token_details": {"text_tokens": 4, "audio_tokens": 10},
+            },
+        }
+        if likely:
+            done["logprobs"] = likely
+        if self.languages is not None:
+            done["languages"] = [{"code": code} for code in self.languages]
         if body.get("stream") != "true" or body.get("model") == "whisper-1":
-            whole = json.dumps({"text": self.text, "usage": usage}, ensure_ascii=False).encode()
+            if segments:
+                done |= {"segments": segments, "duration": segments[-1]["end"], "task": "transcribe"}
+            whole = json.dumps(done, ensure_ascii=False).encode()
             return Reply(tuple(self._steps([whole])), delay_s=self.delay_s)
-        pieces = [
-            frame({"type": "transcript.text.delta", "delta": word})
-            for word in re.findall(r"\s*\S+|\s+$", self.text)
-        ]
-        pieces.append(frame({"type": "transcript.text.done", "text": self.text, "usage": usage}))
+        pieces = []
+        for index, word in enumerate(words):
+            delta = {"type": "transcript.text.delta", "delta": word}
+            pieces.append(frame(delta | ({"logprobs": [likely[index]]} if likely else {})))
+        pieces += [frame(segment) for segment in segments]
+        pieces.append(frame({"type": "transcript.text.done"} | done))
         return Reply(tuple(self._steps(pieces)), content_type="text/event-stream", delay_s=self.delay_s)
+
+    def _logprob(self, word: str) -> dict[str, Any]:
+        return {"token": word, "logprob": -len(word) / 16, "bytes": list(word.encode())}
+
+    def _segments(self) -> list[dict[str, Any]]:
+        """One per sentence, each a second long."""
+        sentences = re.findall(r"[^.!?]+[.!?]?", self.text)
+        return [
+            {
+                "type": "transcript.text.segment",
+                "id": f"seg_{index:03}",
+                "text": sentence,
+                "speaker": self.speakers[index % len(self.speakers)] if self.speakers else "A",
+                "start": float(index),
+                "end": index + 1.0,
+            }
+            for index, sentence in enumerate(sentences)
+        ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,6 +145,47 @@ async def test_transcripts_come_whole_and_as_a_stream(fake: FakeOpenAI, client: 
     assert first.body["language"] == "en"
 
 
+async def test_transcripts_say_what_their_model_can_say(fake: FakeOpenAI, client: openai.AsyncOpenAI) -> None:
+    fake.models = ["ears", "gpt-transcribe", "gpt-4o-transcribe-diarize", "whisper-1"]
+    fake.transcriptions.default = TranscriptionReply(
+        text="Hello. Hi.", speakers=("A", "B"), languages=("en",)
+    )
+    file = ("a.wav", wav(sine(0.1)))
+
+    sure = await client.audio.transcriptions.create(model="ears", file=file, include=["logprobs"])
+    hinted = await client.audio.transcriptions.create(
+        model="gpt-transcribe", file=file, extra_body={"keywords": ["Ada"], "languages": ["en", "de"]}
+    )
+    diarized = await client.audio.transcriptions.create(
+        model="gpt-4o-transcribe-diarize",
+        file=file,
+        response_format="diarized_json",
+        chunking_strategy="auto",
+    )
+    stream = await client.audio.transcriptions.create(
+        model="gpt-4o-transcribe-diarize",
+        file=file,
+        response_format="diarized_json",
+        chunking_strategy="auto",
+        stream=True,
+    )
+    events = [event.type async for event in stream]
+
+    assert [token.token for token in sure.logprobs or ()] == ["Hello.", " Hi."]
+    assert hinted.text == "Hello. Hi."
+    assert fake.transcriptions.requests[1].body["keywords[]"] == ["Ada"]
+    assert [segment.speaker for segment in diarized.segments] == ["A", "B"]
+    assert events.count("transcript.text.segment") == 2
+    for model, options in (
+        ("whisper-1", {"include": ["logprobs"]}),
+        ("gpt-4o-transcribe-diarize", {"prompt": "names"}),
+        ("ears", {"response_format": "diarized_json"}),
+        ("ears", {"extra_body": {"keywords": ["Ada"]}}),
+    ):
+        with pytest.raises(openai.BadRequestError):
+            await client.audio.transcriptions.create(model=model, file=file, **options)
+
+
 async def test_speech_streams_in_odd_chunks(fake: FakeOpenAI, client: openai.AsyncOpenAI) -> None:
     fake.speech.script(SpeechReply(chunk_bytes=333))
 

@@ -7,7 +7,16 @@ from collections.abc import AsyncGenerator, AsyncIterator
 import numpy as np
 import pytest
 
-from providers.contracts import Stt, SttEvent, SttOptions, TranscriptDelta, TranscriptFinal
+from providers.contracts import (
+    Stt,
+    SttEvent,
+    SttOptions,
+    SttUsage,
+    TokenLogprob,
+    TranscriptDelta,
+    TranscriptFinal,
+    TranscriptSegment,
+)
 from providers.errors import (
     BadAnswerError,
     ConnectionFailedError,
@@ -60,6 +69,11 @@ async def collect(stt: Stt, pcm: bytes = SPEECH, options: SttOptions | None = No
     return [event async for event in stt.transcribe(said(pcm), options or SttOptions())]
 
 
+def counted(text: str) -> TranscriptFinal:
+    """A final with the tokens that the fake counts."""
+    return TranscriptFinal(text, usage=SttUsage(14, len(text.split()), 4, 10))
+
+
 def stream(*steps: Step) -> Reply:
     return Reply(steps, content_type="text/event-stream")
 
@@ -73,14 +87,14 @@ async def test_deltas_come_before_the_final_text(fake: FakeOpenAI, stt: Stt) -> 
         TranscriptDelta("Grüße"),
         TranscriptDelta(" an"),
         TranscriptDelta(" alle."),
-        TranscriptFinal("Grüße an alle."),
+        counted("Grüße an alle."),
     ]
 
 
 async def test_a_server_that_does_not_stream_gives_the_final_text(fake: FakeOpenAI) -> None:
     provider = OpenAICompatibleProvider(ProviderSettings("lab", {"base_url": fake.base_url}, KEY))
 
-    assert await collect(provider.stt("whisper-1")) == [TranscriptFinal("This is what I heard.")]
+    assert await collect(provider.stt("whisper-1")) == [counted("This is what I heard.")]
 
     await provider.aclose()
 
@@ -118,6 +132,137 @@ async def test_the_audio_arrives_as_it_was_spoken(fake: FakeOpenAI, stt: Stt) ->
     }
 
 
+@pytest.fixture
+async def lab(fake: FakeOpenAI) -> AsyncGenerator[OpenAICompatibleProvider, None]:
+    provider = OpenAICompatibleProvider(ProviderSettings("lab", {"base_url": fake.base_url}, KEY))
+    yield provider
+    await provider.aclose()
+
+
+HINTS = SttOptions("en-US", "A play.", keywords=("Godot", "Beckett"))
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "form"),
+    [
+        ("ears", HINTS, {"language": "en", "prompt": "A play. Godot, Beckett"}),
+        ("ears", SttOptions(languages=("de",)), {"language": "de"}),
+        ("ears", SttOptions(languages=("de", "fr")), {}),
+        ("ears", SttOptions(logprobs=True), {"include[]": ["logprobs"]}),
+        (
+            "gpt-transcribe",
+            HINTS,
+            {"language": "en", "prompt": "A play.", "keywords[]": ["Godot", "Beckett"]},
+        ),
+        ("gpt-transcribe", SttOptions(languages=("de", "fr")), {"languages[]": ["de", "fr"]}),
+        (
+            "gpt-4o-transcribe-diarize",
+            HINTS,
+            {"language": "en", "response_format": "diarized_json", "chunking_strategy": "auto"},
+        ),
+    ],
+)
+async def test_hints_go_where_each_model_takes_them(
+    fake: FakeOpenAI, lab: OpenAICompatibleProvider, model: str, options: SttOptions, form: object
+) -> None:
+    await collect(lab.stt(model), options=options)
+
+    assert len(fake.transcriptions.requests) == 1  # nothing was refused first
+    assert fake.transcriptions.requests[0].body == (
+        {"model": model, "stream": "true", "response_format": "json"} | form  # type: ignore[operator]
+    )
+
+
+async def test_probabilities_come_with_deltas_and_the_final(fake: FakeOpenAI, stt: Stt) -> None:
+    fake.transcriptions.script(TranscriptionReply(text="Grüße an"))
+
+    events = await collect(stt, options=SttOptions(logprobs=True))
+
+    first = TokenLogprob("Grüße", -5 / 16, "Grüße".encode())
+    second = TokenLogprob(" an", -3 / 16, b" an")
+    assert events == [
+        TranscriptDelta("Grüße", (first,)),
+        TranscriptDelta(" an", (second,)),
+        TranscriptFinal("Grüße an", (first, second), usage=SttUsage(14, 2, 4, 10)),
+    ]
+
+
+async def test_a_model_without_probabilities_is_asked_again_without(
+    fake: FakeOpenAI, lab: OpenAICompatibleProvider
+) -> None:
+    whisper = lab.stt("whisper-1")
+
+    for _ in range(2):
+        assert await collect(whisper, options=SttOptions(logprobs=True)) == [counted("This is what I heard.")]
+    assert len(fake.transcriptions.requests) == 3
+
+
+async def test_detected_languages_are_passed_on(fake: FakeOpenAI, lab: OpenAICompatibleProvider) -> None:
+    fake.transcriptions.script(
+        TranscriptionReply(text="hi", languages=("en", "fr")), TranscriptionReply(text="hm", languages=())
+    )
+    model = lab.stt("gpt-transcribe")
+
+    finals = [(await collect(model))[-1] for _ in range(2)]
+
+    assert [final.languages for final in finals if isinstance(final, TranscriptFinal)] == [("en", "fr"), ()]
+
+
+@pytest.mark.parametrize("streams", [True, False])
+async def test_speakers_are_told_apart(
+    fake: FakeOpenAI, lab: OpenAICompatibleProvider, streams: bool
+) -> None:
+    fake.unsupported = set() if streams else {"stream"}
+    fake.transcriptions.script(TranscriptionReply(text="Hello. Hi there.", speakers=("A", "B")))
+
+    events = await collect(lab.stt("gpt-4o-transcribe-diarize"))
+
+    assert [event for event in events if isinstance(event, TranscriptSegment)] == [
+        TranscriptSegment("seg_000", "Hello.", "A", 0.0, 1.0),
+        TranscriptSegment("seg_001", " Hi there.", "B", 1.0, 2.0),
+    ]
+    assert events[-1] == counted("Hello. Hi there.")
+
+
+async def test_segments_of_later_parts_are_moved_to_their_place(fake: FakeOpenAI) -> None:
+    reply = TranscriptionReply(text="Hello.", speakers=("A",))
+    fake.transcriptions.script(reply, reply)
+    client = HttpClient("lab", fake.base_url, headers={"Authorization": f"Bearer {KEY}"})
+    stt = OpenAITranscriptionStt(client, "gpt-4o-transcribe-diarize", max_pcm_bytes=32_000)
+
+    events = await collect(stt, bytes(48_000))
+    await client.aclose()
+
+    first, second = (event for event in events if isinstance(event, TranscriptSegment))
+    cut = len(fake.transcriptions.requests[0].pcm) / 32_000
+    assert (first.id, first.start) == ("seg_000", 0.0)
+    assert (second.id, second.start, second.end) == ("seg_000_1", cut, cut + 1)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"logprobs": "high", "usage": 7, "languages": "en"},
+        {"logprobs": [1, {}, {"token": "x"}], "usage": {"input_tokens": "9"}, "languages": [3, {}]},
+        {
+            "logprobs": [{"token": "x", "logprob": -1, "bytes": [700]}],
+            "usage": {"type": "duration", "seconds": 3},
+        },
+    ],
+)
+async def test_odd_extras_do_not_spoil_the_text(fake: FakeOpenAI, stt: Stt, odd: object) -> None:
+    value = {"type": "transcript.text.done", "text": "hi"} | odd  # type: ignore[operator]
+    fake.transcriptions.script(
+        stream(frame({"type": "transcript.text.segment", "id": 1}), frame(value)),
+        Reply((json.dumps(value).encode(),)),
+    )
+
+    for _ in range(2):
+        final = (await collect(stt))[-1]
+        assert isinstance(final, TranscriptFinal)
+        assert (final.text, final.usage) == ("hi", None)
+
+
 async def test_silence_costs_no_request(fake: FakeOpenAI, stt: Stt) -> None:
     assert await collect(stt, b"") == [TranscriptFinal("")]
     assert fake.transcriptions.requests == []
@@ -126,7 +271,7 @@ async def test_silence_costs_no_request(fake: FakeOpenAI, stt: Stt) -> None:
 async def test_an_empty_transcript_is_one(fake: FakeOpenAI, stt: Stt) -> None:
     fake.transcriptions.script(TranscriptionReply(text=""), Reply((b'{"text": ""}',)))
 
-    assert await collect(stt) == [TranscriptFinal("")]
+    assert await collect(stt) == [counted("")]
     assert await collect(stt) == [TranscriptFinal("")]
 
 
@@ -143,7 +288,7 @@ async def test_long_audio_is_cut_where_it_is_quiet(fake: FakeOpenAI) -> None:
     deltas = [event.text for event in events if isinstance(event, TranscriptDelta)]
     parts = [request.pcm for request in fake.transcriptions.requests]
     assert "".join(deltas) == "first part second part"
-    assert events[-1] == TranscriptFinal("first part second part")
+    assert events[-1] == TranscriptFinal("first part second part", usage=SttUsage(28, 4, 8, 20))
     assert b"".join(parts) == loud.tobytes()
     assert 10_000 <= len(parts[0]) // 2 <= 10_400
 
@@ -151,8 +296,8 @@ async def test_long_audio_is_cut_where_it_is_quiet(fake: FakeOpenAI) -> None:
 async def test_a_refused_option_is_left_out(fake: FakeOpenAI, stt: Stt) -> None:
     fake.unsupported = {"stream"}
 
-    assert await collect(stt) == [TranscriptFinal("This is what I heard.")]
-    assert await collect(stt) == [TranscriptFinal("This is what I heard.")]
+    assert await collect(stt) == [counted("This is what I heard.")]
+    assert await collect(stt) == [counted("This is what I heard.")]
     assert len(fake.transcriptions.requests) == 3
 
 
@@ -181,7 +326,7 @@ async def test_failures_are_told_apart(
     with pytest.raises(kind):
         await collect(stt)
 
-    assert (await collect(stt))[-1] == TranscriptFinal("This is what I heard."), "the next one works"
+    assert (await collect(stt))[-1] == counted("This is what I heard."), "the next one works"
 
 
 async def test_cancelling_hangs_up(fake: FakeOpenAI, stt: Stt) -> None:
