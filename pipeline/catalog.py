@@ -11,6 +11,9 @@ class Catalog(Protocol):
     def resolve_llm(self, name: str) -> str:
         """The canonical `provider/model` of a language model."""
 
+    def context_tokens(self, name: str) -> int:
+        """How many tokens the language model of that canonical name holds, input and output together."""
+
     def resolve_stt(self, name: str) -> str:
         """The canonical `provider/model` of a transcription model."""
 

@@ -251,6 +251,7 @@ class LlmRequest:
     parallel_tool_calls: bool | None = None
     temperature: float | None = None
     max_output_tokens: int | None = None  # None: as many as the model allows
+    reasoning_effort: str | None = None  # minimal, low, medium, high or xhigh; for models that reason
 
 
 @dataclass(frozen=True, slots=True)

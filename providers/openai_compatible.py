@@ -1,18 +1,18 @@
 """The provider of kind "openai-compatible": OpenAI itself and every server that offers the same routes."""
 
-import difflib
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from providers.contracts import Llm, ModelInfo, Stt, Tts, Voice
 from providers.errors import UnknownModelError
 from providers.http import HttpClient, Timeouts
 from providers.llm.openai_chat import OpenAIChatLlm
+from providers.options import ProviderOptions, read_options
 from providers.provider import Provider, ProviderSettings
 from providers.stt.openai_transcriptions import OpenAITranscriptionStt
 from providers.tts.openai_speech import MAX_INPUT_CHARS, OPENAI_VOICES, OpenAISpeechTts
@@ -25,10 +25,8 @@ MAX_ENGINES = 256  # names come from clients; engines are cheap to make again
 Engine = TypeVar("Engine")
 
 
-class OpenAICompatibleOptions(BaseModel):
+class OpenAICompatibleOptions(ProviderOptions):
     """What a `[providers.NAME]` table of this kind may hold, besides `kind` and `api_key_env`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     base_url: str | None = Field(None, description="Address up to and including /v1; `openai` has one.")
     organization: str | None = Field(None, description="Sent as OpenAI-Organization.")
@@ -44,6 +42,12 @@ class OpenAICompatibleOptions(BaseModel):
     system_role: Literal["system", "developer"] = Field("system", description="Role of the instructions.")
     extra_body: dict[str, Any] = Field(
         default_factory=dict, description="Added to each chat request, such as reasoning_effort."
+    )
+    context_tokens: int | None = Field(
+        None, ge=1, description="Tokens that its language models hold; unset: by the model's name."
+    )
+    vision: bool | None = Field(
+        None, description="Whether its language models see images; unset: images are sent to them."
     )
     sample_rate: int = Field(24_000, ge=8_000, le=48_000, description="Hertz of the PCM that speech returns.")
     max_input_chars: int = Field(MAX_INPUT_CHARS, ge=16, description="Longest text of one speech request.")
@@ -63,7 +67,7 @@ class OpenAICompatibleProvider(Provider):
 
     def __init__(self, settings: ProviderSettings) -> None:
         super().__init__(settings)
-        self._options = options = _options(settings)
+        self._options = options = read_options(settings, OpenAICompatibleOptions)
         self._is_openai = settings.name == "openai"
         base_url = _base_url(settings.name, options.base_url)
         key = (settings.api_key or "").strip()
@@ -108,8 +112,12 @@ class OpenAICompatibleProvider(Provider):
                 max_tokens_field=options.max_tokens_field or default,
                 system_role=options.system_role,
                 extra_body=options.extra_body,
+                sees_images=options.vision is not False,
             ),
         )
+
+    def context_tokens(self, model: str) -> int:
+        return self._options.context_tokens or super().context_tokens(model)
 
     def stt(self, model: str) -> Stt:
         return self._engine(OpenAITranscriptionStt, model, lambda: OpenAITranscriptionStt(self._http, model))
@@ -144,20 +152,6 @@ class OpenAICompatibleProvider(Provider):
                 self._engines[kind, model] = make()
             engine: Engine = self._engines[kind, model]
             return engine
-
-
-def _options(settings: ProviderSettings) -> OpenAICompatibleOptions:
-    known = list(OpenAICompatibleOptions.model_fields)
-    for option in settings.options:
-        if option not in known:
-            near = difflib.get_close_matches(option, known, n=1, cutoff=0.0)[0]
-            raise ValueError(f"provider '{settings.name}': unknown option '{option}'; did you mean '{near}'?")
-    try:
-        return OpenAICompatibleOptions.model_validate(dict(settings.options))
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        place = ".".join(str(step) for step in first["loc"])
-        raise ValueError(f"provider '{settings.name}': option '{place}': {first['msg']}") from None
 
 
 def _base_url(name: str, configured: str | None) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from providers.context_sizes import context_tokens
 from providers.contracts import Llm, ModelInfo, Stt, Tts, Vad
 from providers.errors import UnknownModelError
 
@@ -46,6 +47,10 @@ class Provider:
     def llm(self, model: str) -> Llm:
         """The language model of that name; raises `UnknownModelError`."""
         raise UnknownModelError(f"provider '{self.name}' has no language models")
+
+    def context_tokens(self, model: str) -> int:
+        """How many tokens a language model holds, input and output together; here, going by its name."""
+        return context_tokens(model)
 
     def stt(self, model: str) -> Stt:
         """The transcription model of that name; raises `UnknownModelError`."""

@@ -117,6 +117,11 @@ class Registry:
         """The canonical `provider/model` of a speech model; raises `UnknownModelError`."""
         return self._resolve("tts", name)
 
+    def context_tokens(self, name: str) -> int:
+        """How many tokens the language model of that canonical name holds, input and output together."""
+        provider, _, model = name.partition("/")
+        return self.providers[provider].context_tokens(model)
+
     def is_loaded(self, name: str) -> bool:
         """Whether an engine of that canonical name has been made, so that asking for it returns at once."""
         # A copy, since a worker thread may be adding an engine.

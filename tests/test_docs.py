@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from pipeline.commands import Refuse
+from providers.builtin import BuiltinOptions
 from providers.contracts import LlmRequest, TextDelta, TextPart, UserMessage
 from providers.llm.echo import EchoLlm
 from providers.openai_compatible import OpenAICompatibleOptions
@@ -67,13 +68,16 @@ def test_every_setting_is_documented_with_its_default(row: str) -> None:
     assert row in CONFIGURATION
 
 
-@pytest.mark.parametrize("row", list(_rows(OpenAICompatibleOptions)))
-def test_every_option_of_openai_compatible_providers_is_documented(row: str) -> None:
+OPTIONS = (OpenAICompatibleOptions, BuiltinOptions)
+
+
+@pytest.mark.parametrize("row", [row for options in OPTIONS for row in _rows(options)])
+def test_every_option_of_a_provider_is_documented(row: str) -> None:
     assert row in CONFIGURATION
 
 
 def test_no_setting_is_documented_that_does_not_exist() -> None:
-    known = {*_rows(Settings), *_rows(OpenAICompatibleOptions)}
+    known = {row for model in (Settings, *OPTIONS) for row in _rows(model)}
     documented = re.findall(r"^\| `[\w.]+` \| (?:`.*?`|unset|a table) \|", CONFIGURATION, re.MULTILINE)
 
     assert len(documented) > 40

@@ -28,15 +28,16 @@ from providers.errors import BadAnswerError, ConnectionFailedError, OverloadedEr
 from providers.http import Answer, HttpClient
 from providers.llm.think_filter import ThinkFilter
 from providers.llm.tool_fragments import ToolFragments
+from providers.llm.vision import without_images
 from providers.openai_quirks import Quirks
 from providers.problems import problem_from_object
 
 __all__ = ["OpenAIChatLlm", "chat_body"]
 
-MAX_ATTEMPTS = 5  # one, and one for each parameter that a server may refuse
+MAX_ATTEMPTS = 6  # one, and one for each parameter that a server may refuse
 TAIL_GAP_S = 2.0  # how long usage and [DONE] may take once the answer itself is complete
 
-_OPTIONAL = frozenset({"stream_options", "temperature", "parallel_tool_calls"})
+_OPTIONAL = frozenset({"stream_options", "temperature", "parallel_tool_calls", "reasoning_effort"})
 _OTHER_NAME = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 
 FinishReason = Literal["stop", "tool_calls", "length", "content_filter"]
@@ -60,16 +61,20 @@ class OpenAIChatLlm:
         max_tokens_field: str = "max_tokens",
         system_role: str = "system",
         extra_body: Mapping[str, Any] | None = None,
+        sees_images: bool = True,
     ) -> None:
         self._http = http
         self._model = model
         self._max_tokens_field = max_tokens_field
         self._system_role = system_role
         self._extra_body = dict(extra_body or {})
+        self._sees_images = sees_images
         self._quirks = Quirks(_OPTIONAL, _OTHER_NAME)
 
     async def generate(self, request: LlmRequest) -> AsyncGenerator[LlmEvent, None]:
         """Raises every kind of `ProviderError`. Closing the stream closes its connection."""
+        if not self._sees_images:
+            request = without_images(request)
         whole = chat_body(request, self._model, self._max_tokens_field, self._system_role)
         whole |= self._extra_body
         for attempt in range(1, MAX_ATTEMPTS + 1):
@@ -240,6 +245,8 @@ def chat_body(
         body["temperature"] = request.temperature
     if request.max_output_tokens is not None:
         body[max_tokens_field] = request.max_output_tokens
+    if request.reasoning_effort is not None:
+        body["reasoning_effort"] = request.reasoning_effort
     if request.tools:
         body["tools"] = [_tool(tool) for tool in request.tools]
         choice = request.tool_choice

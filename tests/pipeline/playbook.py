@@ -52,7 +52,10 @@ Lines = str | Iterable[str]
 
 
 class FakeCatalog:
-    """Everything under `lab/` exists, and every voice but `nobody`."""
+    """Everything under `lab/` exists, and every voice but `nobody`. The models hold 800 tokens."""
+
+    def context_tokens(self, name: str) -> int:
+        return 800
 
     def resolve_llm(self, name: str) -> str:
         return self._resolve(name)

@@ -199,6 +199,9 @@ class Engines:
     def tts(self, name: str) -> Tts:
         return self.tts_engine
 
+    def context_tokens(self, name: str) -> int:
+        return 32_768
+
     def resolve_llm(self, name: str) -> str:
         return self._resolve(name)
 

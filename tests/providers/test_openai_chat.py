@@ -42,6 +42,7 @@ from providers.errors import (
 )
 from providers.llm.openai_chat import chat_body
 from providers.llm.think_filter import ThinkFilter
+from providers.llm.vision import BLIND_NOTE
 from providers.openai_compatible import OpenAICompatibleProvider
 from providers.provider import ProviderSettings
 from tests.fakes.openai_api import (
@@ -549,6 +550,7 @@ async def test_a_whole_conversation_is_accepted_by_the_api(fake: FakeOpenAI, llm
         parallel_tool_calls=False,
         temperature=0.5,
         max_output_tokens=40,
+        reasoning_effort="minimal",
     )
 
     await collect(llm, request)
@@ -560,6 +562,7 @@ async def test_a_whole_conversation_is_accepted_by_the_api(fake: FakeOpenAI, llm
         "stream_options": {"include_usage": True},
         "temperature": 0.5,
         "max_tokens": 40,
+        "reasoning_effort": "minimal",
         "tool_choice": {"type": "function", "function": {"name": "clock"}},
         "parallel_tool_calls": False,
         "tools": [
@@ -604,6 +607,21 @@ async def test_a_whole_conversation_is_accepted_by_the_api(fake: FakeOpenAI, llm
     }
 
 
+async def test_a_model_that_is_said_to_see_nothing_reads_a_note_in_place_of_an_image(
+    fake: FakeOpenAI,
+) -> None:
+    blind = OpenAICompatibleProvider(
+        ProviderSettings("lab", {"base_url": fake.base_url, "vision": False}, KEY)
+    )
+    question = UserMessage((TextPart("What is this?"), ImagePart("data:image/png;base64,AA==")))
+
+    await collect(blind.llm("small"), LlmRequest((question,)))
+    await blind.aclose()
+
+    content = fake.chat.requests[0].body["messages"][0]["content"]
+    assert content == f"What is this? {BLIND_NOTE}"
+
+
 def test_tool_options_go_out_with_tools_only() -> None:
     request = LlmRequest(ASK.messages, (), "required", parallel_tool_calls=True)
 
@@ -618,9 +636,15 @@ def test_tool_choice_words_go_out_as_they_are(choice: Any) -> None:
 
 
 async def test_refused_parameters_are_left_out_once_and_for_all(fake: FakeOpenAI, llm: Llm) -> None:
-    fake.unsupported = {"max_tokens", "temperature", "stream_options", "parallel_tool_calls"}
+    optional = {"temperature", "stream_options", "parallel_tool_calls", "reasoning_effort"}
+    fake.unsupported = {"max_tokens", *optional}
     request = LlmRequest(
-        ASK.messages, (CLOCK,), parallel_tool_calls=True, temperature=0.1, max_output_tokens=5
+        ASK.messages,
+        (CLOCK,),
+        parallel_tool_calls=True,
+        temperature=0.1,
+        max_output_tokens=5,
+        reasoning_effort="low",
     )
 
     first = await collect(llm, request)
@@ -628,8 +652,8 @@ async def test_refused_parameters_are_left_out_once_and_for_all(fake: FakeOpenAI
     await collect(llm, request)
 
     assert text_of(first) == "Hello from the fake model."
-    assert attempts == 5
-    assert len(fake.chat.requests) == 6, "what was learned is remembered"
+    assert attempts == 6
+    assert len(fake.chat.requests) == 7, "what was learned is remembered"
     assert fake.chat.requests[-1].body["max_completion_tokens"] == 5
     assert not fake.unsupported & fake.chat.requests[-1].body.keys()
 
