@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Literal
 
 from pipeline.errors import InvalidRequest
+from pipeline.items import InputText
 from providers.contracts import FunctionTool, ToolChoice, TranscriptDelay
 
 __all__ = [
@@ -18,11 +19,16 @@ __all__ = [
     "FormatType",
     "NoiseReduction",
     "Patch",
+    "Prompt",
+    "Reasoning",
+    "ReasoningEffort",
+    "RetentionRatio",
     "SemanticVad",
     "ServerVad",
     "SessionConfig",
     "SessionType",
     "Transcription",
+    "Truncation",
     "TurnDetection",
     "merge",
 ]
@@ -31,6 +37,7 @@ LOGPROBS = "item.input_audio_transcription.logprobs"  # in a session's `include`
 
 Eagerness = Literal["low", "medium", "high", "auto"]
 SessionType = Literal["realtime", "transcription"]
+ReasoningEffort = Literal["minimal", "low", "medium", "high", "xhigh"]
 FormatType = Literal["audio/pcm", "audio/pcmu", "audio/pcma", "audio/float32"]
 G711: frozenset[FormatType] = frozenset({"audio/pcmu", "audio/pcma"})
 
@@ -108,6 +115,34 @@ class AudioConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class RetentionRatio:
+    """A context that grew too long is cut to a part of what fits.
+
+    So it stays as it is for the turns after that, and providers can go on from what they have cached.
+    """
+
+    retention_ratio: float  # 0..1
+    post_instructions: int | None = None  # tokens of the conversation, where less is wanted than would fit
+
+
+Truncation = Literal["auto", "disabled"] | RetentionRatio
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """Names a template of instructions, and says what goes into its blanks."""
+
+    id: str
+    version: str | None = None  # None: the latest
+    variables: Mapping[str, str | InputText] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoning:
+    effort: ReasoningEffort | None = None  # None: the model's own
+
+
+@dataclass(frozen=True, slots=True)
 class SessionConfig:
     """Everything that `session.update` can change. Member names are those of the wire."""
 
@@ -121,12 +156,11 @@ class SessionConfig:
     max_output_tokens: int | None = None  # None is "inf" on the wire
     temperature: float | None = None
     parallel_tool_calls: bool | None = None
-    # Accepted and shown again; nothing acts upon them yet.
-    tracing: Any = None
-    truncation: Any = "auto"
-    prompt: Any = None
+    truncation: Truncation = "auto"
+    prompt: Prompt | None = None  # what `instructions` were made of, as far as the client knows
+    reasoning: Reasoning | None = None
     include: tuple[str, ...] | None = None
-    reasoning: Any = None
+    tracing: Any = None
     provider_data: Any = None
 
 
@@ -141,7 +175,7 @@ _SWITCHABLE: Mapping[str, Mapping[str, type[Any]]] = {
     "noise_reduction": {"": NoiseReduction},
 }
 # Objects that are opaque to the session: a new value replaces the old one whole.
-_OPAQUE = frozenset({"tracing", "truncation", "prompt", "reasoning", "provider_data"})
+_OPAQUE = frozenset({"tracing", "provider_data"})
 
 
 def merge(config: Any, patch: Patch, starts: Mapping[type[Any], Any] | None = None) -> Any:

@@ -138,6 +138,7 @@ class Responder:
             parallel_tool_calls=config.parallel_tool_calls,
             temperature=config.temperature,
             max_output_tokens=config.max_output_tokens,
+            reasoning_effort=None if config.reasoning is None else config.reasoning.effort,
         )
         style = (
             SpeechStyle(output.model, output.voice, output.speed, output.format) if response.speaks else None

@@ -33,6 +33,7 @@ from server.protocol.item_models import AnyItem, InputEntry, decode_audio, item_
 from server.protocol.profiles import PARLEY, Profile
 from server.protocol.session_models import (
     AudioOutput,
+    Metadata,
     Modalities,
     ResponseConfig,
     Voice,
@@ -88,11 +89,6 @@ class _Cancel(_Order):
     response_id: str | None = None
 
 
-_Metadata = Annotated[
-    dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]], Field(max_length=16)
-]
-
-
 class _ResponseAudioOutput(AudioOutput):
     beyond_openai: ClassVar = AudioOutput.beyond_openai | {"speed"}
 
@@ -107,7 +103,7 @@ class _ResponseParams(ResponseConfig):
     conversation: Literal["auto", "none"] | None = None
     input: Annotated[list[InputEntry], Field(max_length=1000)] | None = None
     audio: _ResponseAudio | None = None
-    metadata: _Metadata | None = None
+    metadata: Metadata | None = None
     # Older spellings, accepted beside the current ones.
     voice: Voice | None = None
     modalities: Modalities = None

@@ -11,8 +11,11 @@ from pipeline.config import (
     AudioConfig,
     AudioFormat,
     AudioInputConfig,
+    Prompt,
+    RetentionRatio,
     SessionConfig,
     Transcription,
+    Truncation,
     TurnDetection,
 )
 from pipeline.events import ResponseState, StatusDetails, Usage
@@ -59,8 +62,8 @@ def session_json(session_id: str, config: SessionConfig, expires_at: int, profil
         "tool_choice": _choice_json(config),
         "max_output_tokens": config.max_output_tokens or "inf",
         "tracing": config.tracing,
-        "truncation": config.truncation,
-        "prompt": config.prompt,
+        "truncation": _truncation_json(config.truncation),
+        "prompt": config.prompt and _prompt_json(config.prompt),
         "expires_at": expires_at,
         "audio": {
             "input": _input_json(config.audio.input),
@@ -73,7 +76,10 @@ def session_json(session_id: str, config: SessionConfig, expires_at: int, profil
         "include": None if config.include is None else list(config.include),
     }
     # Members that most sessions do not have are shown only once they are set.
-    session |= _without_nulls(parallel_tool_calls=config.parallel_tool_calls, reasoning=config.reasoning)
+    session |= _without_nulls(
+        parallel_tool_calls=config.parallel_tool_calls,
+        reasoning=config.reasoning and _without_nulls(effort=config.reasoning.effort),
+    )
     if not profile.strict:
         session["audio"]["output"]["model"] = spoken.model
         session |= _without_nulls(temperature=config.temperature, providerData=config.provider_data)
@@ -129,6 +135,25 @@ def _format_json(format: AudioFormat) -> Json:
 
 def _turn_detection_json(detection: TurnDetection) -> Json:
     return {name: getattr(detection, name) for name in type(detection).__dataclass_fields__}
+
+
+def _truncation_json(truncation: Truncation) -> str | Json:
+    if not isinstance(truncation, RetentionRatio):
+        return truncation
+    json: Json = {"type": "retention_ratio", "retention_ratio": truncation.retention_ratio}
+    if truncation.post_instructions is not None:
+        json["token_limits"] = {"post_instructions": truncation.post_instructions}
+    return json
+
+
+def _prompt_json(prompt: Prompt) -> Json:
+    json: Json = {"id": prompt.id, **_without_nulls(version=prompt.version)}
+    if prompt.variables is not None:
+        json["variables"] = {
+            name: value if isinstance(value, str) else _content_json(value, None)
+            for name, value in prompt.variables.items()
+        }
+    return json
 
 
 def _tool_json(tool: FunctionTool) -> Json:

@@ -13,13 +13,32 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from pipeline.config import G711, AudioFormat, FormatType, Patch, SessionType
+from pipeline.config import (
+    G711,
+    AudioFormat,
+    FormatType,
+    Patch,
+    Prompt,
+    Reasoning,
+    ReasoningEffort,
+    RetentionRatio,
+    SessionType,
+)
 from pipeline.errors import InvalidRequest
+from pipeline.items import InputText
 from providers.contracts import FunctionTool, NamedToolChoice, TranscriptDelay
 from server.protocol.profiles import PARLEY, Profile, is_strict
 from server.protocol.validation import WireModel, validate
 
-__all__ = ["AudioOutput", "Modalities", "ResponseConfig", "Voice", "read_session", "session_patch"]
+__all__ = [
+    "AudioOutput",
+    "Metadata",
+    "Modalities",
+    "ResponseConfig",
+    "Voice",
+    "read_session",
+    "session_patch",
+]
 
 PCM_RATES = (8_000, 16_000, 24_000, 32_000, 44_100, 48_000)
 OPENAI_RATE = 24_000
@@ -32,6 +51,15 @@ _LEGACY_FORMATS = {
 }
 _OPENAI_FORMATS: tuple[FormatType, ...] = ("audio/pcm", "audio/pcmu", "audio/pcma")
 _MAX_TOOLS = 128  # as upstream providers have it
+_MAX_PROMPT_VARIABLES = 256
+_MAX_METADATA_PAIRS = 16
+_MAX_METADATA_CHARS = 512  # of a value
+
+MetadataKey = Annotated[str, Field(max_length=64)]
+Metadata = Annotated[
+    dict[MetadataKey, Annotated[str, Field(max_length=_MAX_METADATA_CHARS)]],
+    Field(max_length=_MAX_METADATA_PAIRS),
+]
 
 
 def _format_from_name(value: Any, info: ValidationInfo) -> Any:
@@ -226,30 +254,63 @@ class PromptText(WireModel):
     text: str
 
 
-class Prompt(WireModel):
+PromptVariable = Annotated[
+    Annotated[str, Tag("word")] | Annotated[PromptText, Tag("object")], _WORD_OR_OBJECT
+]
+
+
+class PromptConfig(WireModel):
     id: str = Field(min_length=1, max_length=256)
-    version: str | None = None
-    variables: dict[str, str | PromptText] | None = None
+    version: str | None = Field(None, max_length=256)
+    variables: Annotated[dict[str, PromptVariable], Field(max_length=_MAX_PROMPT_VARIABLES)] | None = None
+
+    def value(self) -> Prompt:
+        """As the session knows it."""
+        if self.variables is None:
+            return Prompt(self.id, self.version)
+        texts = {k: InputText(v.text) if isinstance(v, PromptText) else v for k, v in self.variables.items()}
+        return Prompt(self.id, self.version, texts)
 
 
-class Reasoning(WireModel):
-    effort: Literal["minimal", "low", "medium", "high", "xhigh"] | None = None
+class ReasoningConfig(WireModel):
+    effort: ReasoningEffort | None = None
+
+    def value(self) -> Reasoning:
+        """As the session knows it."""
+        return Reasoning(self.effort)
+
+
+def _short(value: Any) -> Any:
+    """Traces may hold anything, but not much of it."""
+    if len(value if isinstance(value, str) else str(value)) > _MAX_METADATA_CHARS:
+        raise PydanticCustomError("string_too_long", "too long", {"max_length": _MAX_METADATA_CHARS})
+    return value
 
 
 class Tracing(WireModel):
-    workflow_name: str | None = None
-    group_id: str | None = None
-    metadata: dict[str, Any] | None = None
+    workflow_name: str | None = Field(None, max_length=_MAX_METADATA_CHARS)
+    group_id: str | None = Field(None, max_length=_MAX_METADATA_CHARS)
+    metadata: (
+        Annotated[
+            dict[MetadataKey, Annotated[Any, AfterValidator(_short)]], Field(max_length=_MAX_METADATA_PAIRS)
+        ]
+        | None
+    ) = None
 
 
 class TokenLimits(WireModel):
     post_instructions: int | None = Field(None, ge=0)
 
 
-class RetentionRatio(WireModel):
+class RetentionRatioConfig(WireModel):
     type: Literal["retention_ratio"]
     retention_ratio: float = Field(ge=0.0, le=1.0)
     token_limits: TokenLimits | None = None
+
+    def value(self) -> RetentionRatio:
+        """As the session knows it."""
+        limit = None if self.token_limits is None else self.token_limits.post_instructions
+        return RetentionRatio(self.retention_ratio, limit)
 
 
 ToolChoiceConfig = Annotated[
@@ -260,7 +321,7 @@ TracingConfig = Annotated[
     Annotated[Literal["auto"], Tag("word")] | Annotated[Tracing, Tag("object")], _WORD_OR_OBJECT
 ]
 TruncationConfig = Annotated[
-    Annotated[Literal["auto", "disabled"], Tag("word")] | Annotated[RetentionRatio, Tag("object")],
+    Annotated[Literal["auto", "disabled"], Tag("word")] | Annotated[RetentionRatioConfig, Tag("object")],
     _WORD_OR_OBJECT,
 ]
 
@@ -288,8 +349,8 @@ class ResponseConfig(WireModel):
     max_output_tokens: Annotated[Any, BeforeValidator(_token_limit)] = None
     temperature: float | None = Field(None, ge=0, le=2)
     parallel_tool_calls: bool | None = None
-    prompt: Prompt | None = None
-    reasoning: Reasoning | None = None
+    prompt: PromptConfig | None = None
+    reasoning: ReasoningConfig | None = None
     providerData: dict[str, Any] | None = None  # noqa: N815 - as Inworld spells it
 
 
@@ -392,7 +453,7 @@ def session_patch(model: WireModel) -> Patch:
                 patch["provider_data"] = value
             case "modelId":
                 patch.setdefault("model", value)
-            case "format":
+            case _ if isinstance(value, Format | PromptConfig | ReasoningConfig | RetentionRatioConfig):
                 patch[name] = value.value()
             case "voice":
                 patch[name] = value.id if isinstance(value, CustomVoice) else value
@@ -410,8 +471,6 @@ def session_patch(model: WireModel) -> Patch:
                 patch[name] = tuple(FunctionTool(t.name, t.description, t.parameters) for t in value)
             case "tool_choice":
                 patch[name] = NamedToolChoice(value.name) if isinstance(value, NamedChoice) else value
-            case "variables":
-                patch[name] = {key: v if isinstance(v, str) else session_patch(v) for key, v in value.items()}
             case _:
                 patch[name] = session_patch(value) if isinstance(value, WireModel) else value
     return patch
