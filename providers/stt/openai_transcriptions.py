@@ -1,6 +1,8 @@
 """`POST {base}/audio/transcriptions`: one upload per utterance, the transcript streamed where possible."""
 
 import io
+import logging
+import re
 import wave
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
@@ -11,9 +13,12 @@ import numpy as np
 from providers.contracts import SttEvent, SttOptions, TranscriptDelta, TranscriptFinal, TranscriptSegment
 from providers.http import HttpClient
 from providers.openai_quirks import Quirks
+from providers.problems import Problem
 from providers.stt.openai_transcripts import joined, read_transcript
 
 __all__ = ["OpenAITranscriptionStt"]
+
+log = logging.getLogger(__name__)
 
 # The API takes files up to 25 MiB: 13.6 minutes at this rate. Longer audio goes in several requests.
 MAX_PCM_BYTES = 24 * 1024 * 1024
@@ -71,13 +76,12 @@ class OpenAITranscriptionStt:
         if len(languages) == 1 and not self._takes_lists:
             language, languages = languages[0], ()
         if language:
-            # The endpoint takes ISO 639-1, without the region.
-            fields["language"] = language.replace("_", "-").split("-")[0].lower()
+            fields["language"] = _iso_639(language)
         if self._diarizes:
             return fields | {"response_format": "diarized_json", "chunking_strategy": "auto"}
         fields["response_format"] = "json"
         if self._takes_lists:
-            fields |= {"languages": languages} if languages else {}
+            fields |= {"languages": tuple(dict.fromkeys(map(_iso_639, languages)))} if languages else {}
             fields |= {"keywords": options.keywords} if options.keywords else {}
         elif options.keywords:
             # Other models have one place for everything that may help them.
@@ -99,6 +103,9 @@ class OpenAITranscriptionStt:
             async with posted as answer:
                 if answer.status != 200:
                     problem = await answer.problem()
+                    if attempt < MAX_ATTEMPTS and _drop_language(fields, problem):
+                        log.debug("%s: %s", self._http.provider, problem.message)
+                        continue
                     if attempt < MAX_ATTEMPTS and self._quirks.learn(form, problem):
                         continue
                     raise problem.to_error(self._http.provider)
@@ -106,6 +113,25 @@ class OpenAITranscriptionStt:
                     async for event in events:
                         yield event
                 return
+
+
+def _iso_639(language: str) -> str:
+    """The endpoint takes ISO 639-1, without the region."""
+    return language.replace("_", "-").split("-")[0].lower()
+
+
+def _drop_language(fields: dict[str, str | Sequence[str]], problem: Problem) -> bool:
+    """Whether a language was refused by its value, and is now left out of this one request.
+
+    That must not be learned for later ones: the languages of other sessions may be welcome.
+    """
+    for name in ("language", "languages") if problem.status in (400, 422) else ():
+        value = fields.get(name, ())
+        values = [value] if isinstance(value, str) else value
+        if any(re.search(rf"""['"`]{re.escape(entry)}['"`]""", problem.message) for entry in values):
+            del fields[name]
+            return True
+    return False
 
 
 def _moved(segment: TranscriptSegment, part: int, seconds: float) -> TranscriptSegment:

@@ -64,6 +64,7 @@ __all__ = [
 
 MAX_SPEECH_CHARACTERS = 4096
 MAX_AUDIO_BYTES = 25 * 1024 * 1024
+SPOKEN = ("de", "en", "fr", "it", "no")  # languages that can be transcribed
 
 
 @dataclass(slots=True)
@@ -355,6 +356,8 @@ def _transcription_problem(body: dict[str, Any]) -> Reply | None:
     if form == "diarized_json" and not diarizes:
         text = f"response_format '{form}' is not compatible with model '{model}'."
         return error(400, text, code="unsupported_value", param="response_format")
+    if diarizes and "chunking_strategy" not in body:
+        return error(400, "chunking_strategy is required for diarization models", param="chunking_strategy")
     refused = {"prompt", "include[]"} if diarizes else {"include[]"} if model == "whisper-1" else set()
     if not model.startswith("gpt-transcribe"):
         refused |= {"languages[]", "keywords[]"}
@@ -362,6 +365,10 @@ def _transcription_problem(body: dict[str, Any]) -> Reply | None:
         name = name.removesuffix("[]")
         text = f"Unsupported parameter: '{name}' is not supported with this model."
         return error(400, text, code="unsupported_parameter", param=name)
+    for language in (body.get("language", "en"), *body.get("languages[]", ())):
+        if language not in SPOKEN:
+            text = f"Unsupported language: '{language}'. Must be one of {sorted(SPOKEN)}."
+            return error(400, text)
     if "language" in body and "languages[]" in body:
         return error(400, "Provide either language or languages.", param="languages")
     return None

@@ -225,21 +225,11 @@ class TranscriptionReply(_Paced):
     def render(self, body: Mapping[str, Any]) -> Reply:
         if body.get("response_format") == "text":
             return Reply((f"{self.text}\n".encode(),), content_type="text/plain", delay_s=self.delay_s)
-        words = re.findall(r"\s*\S+|\s+$", self.text)
-        likely = [self._logprob(word) for word in words] if "logprobs" in body.get("include[]", ()) else []
         segments = self._segments() if body.get("response_format") == "diarized_json" else []
-        done: dict[str, Any] = {
-            "text": self.text,
-            "usage": {
-                "type": "tokens",
-                "input_tokens": 14,
-                "output_tokens": len(words),
-                "total_tokens": 14 + len(words),
-                "input_token_details": {"text_tokens": 4, "audio_tokens": 10},
-            },
-        }
-        if likely:
-            done["logprobs"] = likely
+        done: dict[str, Any] = {"text": self.text, "usage": self._usage(body)}
+        sure = "logprobs" in body.get("include[]", ())
+        if sure:
+            done["logprobs"] = self._logprobs(self.text)
         if self.languages is not None:
             done["languages"] = [{"code": code} for code in self.languages]
         if body.get("stream") != "true" or body.get("model") == "whisper-1":
@@ -248,15 +238,35 @@ class TranscriptionReply(_Paced):
             whole = json.dumps(done, ensure_ascii=False).encode()
             return Reply(tuple(self._steps([whole])), delay_s=self.delay_s)
         pieces = []
-        for index, word in enumerate(words):
-            delta = {"type": "transcript.text.delta", "delta": word}
-            pieces.append(frame(delta | ({"logprobs": [likely[index]]} if likely else {})))
-        pieces += [frame(segment) for segment in segments]
+        for segment in segments or [{"text": self.text}]:
+            for word in self._words(segment["text"]):
+                delta: dict[str, Any] = {"type": "transcript.text.delta", "delta": word}
+                delta |= {"logprobs": self._logprobs(word)} if sure else {}
+                pieces.append(frame(delta | ({"segment_id": segment["id"]} if segments else {})))
+            pieces += [frame(segment)] if segments else []
         pieces.append(frame({"type": "transcript.text.done"} | done))
         return Reply(tuple(self._steps(pieces)), content_type="text/event-stream", delay_s=self.delay_s)
 
-    def _logprob(self, word: str) -> dict[str, Any]:
-        return {"token": word, "logprob": -len(word) / 16, "bytes": list(word.encode())}
+    def _words(self, text: str) -> list[str]:
+        return re.findall(r"\s*\S+|\s+$", text)
+
+    def _usage(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        if body.get("model") == "whisper-1":  # paid by the minute
+            return {"type": "duration", "seconds": 1}
+        written = len(self._words(self.text))
+        return {
+            "type": "tokens",
+            "input_tokens": 14,
+            "output_tokens": written,
+            "total_tokens": 14 + written,
+            "input_token_details": {"text_tokens": 4, "audio_tokens": 10},
+        }
+
+    def _logprobs(self, text: str) -> list[dict[str, Any]]:
+        return [
+            {"token": word, "logprob": -len(word) / 16, "bytes": list(word.encode())}
+            for word in self._words(text)
+        ]
 
     def _segments(self) -> list[dict[str, Any]]:
         """One per sentence, each a second long."""

@@ -94,7 +94,7 @@ async def test_deltas_come_before_the_final_text(fake: FakeOpenAI, stt: Stt) -> 
 async def test_a_server_that_does_not_stream_gives_the_final_text(fake: FakeOpenAI) -> None:
     provider = OpenAICompatibleProvider(ProviderSettings("lab", {"base_url": fake.base_url}, KEY))
 
-    assert await collect(provider.stt("whisper-1")) == [counted("This is what I heard.")]
+    assert await collect(provider.stt("whisper-1")) == [TranscriptFinal("This is what I heard.")]
 
     await provider.aclose()
 
@@ -154,7 +154,7 @@ HINTS = SttOptions("en-US", "A play.", keywords=("Godot", "Beckett"))
             HINTS,
             {"language": "en", "prompt": "A play.", "keywords[]": ["Godot", "Beckett"]},
         ),
-        ("gpt-transcribe", SttOptions(languages=("de", "fr")), {"languages[]": ["de", "fr"]}),
+        ("gpt-transcribe", SttOptions(languages=("de-AT", "fr", "de")), {"languages[]": ["de", "fr"]}),
         (
             "gpt-4o-transcribe-diarize",
             HINTS,
@@ -193,8 +193,41 @@ async def test_a_model_without_probabilities_is_asked_again_without(
     whisper = lab.stt("whisper-1")
 
     for _ in range(2):
-        assert await collect(whisper, options=SttOptions(logprobs=True)) == [counted("This is what I heard.")]
+        events = await collect(whisper, options=SttOptions(logprobs=True))
+        assert events == [TranscriptFinal("This is what I heard.")]
     assert len(fake.transcriptions.requests) == 3
+
+
+@pytest.mark.parametrize(
+    ("model", "foreign", "own", "kept"),
+    [
+        ("ears", SttOptions("tlh"), SttOptions("no"), {"language": "no"}),
+        ("gpt-transcribe", SttOptions(languages=("en", "tlh")), SttOptions("no"), {"language": "no"}),
+        (
+            "gpt-transcribe",
+            SttOptions("tlh", keywords=("Ada",)),
+            SttOptions(languages=("it", "no")),
+            {"languages[]": ["it", "no"]},
+        ),
+    ],
+)
+async def test_a_language_that_a_server_does_not_know_costs_other_sessions_nothing(
+    fake: FakeOpenAI,
+    lab: OpenAICompatibleProvider,
+    model: str,
+    foreign: SttOptions,
+    own: SttOptions,
+    kept: dict[str, object],
+) -> None:
+    stt = lab.stt(model)
+
+    heard = [(await collect(stt, options=options))[-1] for options in (foreign, own, foreign)]
+
+    assert heard == [counted("This is what I heard.")] * 3
+    refused, without, other, *again = [request.body for request in fake.transcriptions.requests]
+    assert without == {name: value for name, value in refused.items() if not name.startswith("language")}
+    assert other.items() >= kept.items()
+    assert again == [refused, without]
 
 
 async def test_detected_languages_are_passed_on(fake: FakeOpenAI, lab: OpenAICompatibleProvider) -> None:
