@@ -8,7 +8,13 @@ from contextlib import aclosing
 from pipeline.audio.resample import Resampler
 from pipeline.commands import Command, SpeakerHeard, TranscriptGrew, TranscriptionBroke, TranscriptReady
 from pipeline.engines import Engines, load
-from providers.contracts import SttOptions, TranscriptDelta, TranscriptFinal, TranscriptSegment
+from providers.contracts import (
+    SttOptions,
+    TokenLogprob,
+    TranscriptDelta,
+    TranscriptFinal,
+    TranscriptSegment,
+)
 from providers.errors import ProviderError
 
 __all__ = ["Transcription"]
@@ -82,18 +88,27 @@ class Transcription:
             async for event in events:
                 match event:
                     case TranscriptDelta(text, logprobs):
-                        self._dispatch(TranscriptGrew(self._item_id, text, logprobs))
+                        self._dispatch(TranscriptGrew(self._item_id, text, self._wanted(logprobs)))
                     case TranscriptSegment():
                         self._dispatch(SpeakerHeard(self._item_id, event))
                     case TranscriptFinal(text, logprobs, languages, usage) if self._audio_complete:
                         ready = TranscriptReady(
-                            self._item_id, text.strip(), self._content_index, logprobs, languages, usage
+                            self._item_id,
+                            text.strip(),
+                            self._content_index,
+                            self._wanted(logprobs),
+                            languages,
+                            usage,
                         )
                         self._dispatch(ready)
                         return
                     case TranscriptFinal():
                         break  # of half an utterance: nobody could tell what is missing
         self._break("provider_bad_answer", f"The transcription model '{self._model}' ended without a text.")
+
+    def _wanted(self, logprobs: tuple[TokenLogprob, ...]) -> tuple[TokenLogprob, ...]:
+        """Some engines send them unasked."""
+        return logprobs if self._options.logprobs else ()
 
     async def _chunks(self, rate: int) -> AsyncIterator[bytes]:
         resampler: Resampler | None = None

@@ -15,6 +15,8 @@ from providers.workers import WorkerPool
 
 __all__ = ["MoonshineStt"]
 
+log = logging.getLogger(__name__)
+
 # Somebody waits for a final; a window keeps a later final short; a partial is a courtesy.
 URGENCY = {"final": 0, "window": 1, "partial": 2}
 # Samples of speech without a pause after which another look is taken.
@@ -27,9 +29,6 @@ STEPS: Mapping[TranscriptDelay | None, int] = {
     "xhigh": SAMPLE_RATE * 4,
 }
 PIECE = 2 * SAMPLE_RATE  # bytes of audio looked at in one go on the event loop: one second, 50 us
-
-
-log = logging.getLogger(__name__)
 
 NAME = "local/moonshine-tiny-en"
 MAX_WARNINGS = 50  # languages are what clients write, and a client must not fill the log
@@ -86,6 +85,7 @@ class MoonshineStt:
         self._model = MoonshineModel()
         self._model.transcribe(bytes(2 * SAMPLE_RATE))  # the first run costs more
         self._warned: set[str] = set()
+        self._hints_noted = False
         self._pool = WorkerPool(threads or min(2, os.cpu_count() or 1), "moonshine")
 
     async def transcribe(
@@ -96,7 +96,7 @@ class MoonshineStt:
         Memory stays below a megabyte for live audio of any length. Raises `ProviderError` when inference
         fails.
         """
-        self._warn_of_other_languages(options)
+        self._note_useless_hints(options)
         utterance = Utterance(STEPS[options.delay])
         chunk: asyncio.Task[bytes | None] | None = asyncio.create_task(_next(audio))
         run: _Run | None = None
@@ -149,8 +149,11 @@ class MoonshineStt:
                 if not chunk.cancelled():
                     chunk.exception()  # looked at, so that nobody logs it as lost: the stream is over anyway
 
-    def _warn_of_other_languages(self, options: SttOptions) -> None:
-        """Say once per language what somebody who reads nonsense wants to know."""
+    def _note_useless_hints(self, options: SttOptions) -> None:
+        """Say once, and per language, what somebody who reads nonsense wants to know."""
+        if (options.prompt or options.keywords) and not self._hints_noted:
+            self._hints_noted = True
+            log.debug("%s has no use for prompts and keywords", NAME)
         hints = (options.language,) if options.language else options.languages
         if not hints or any(hint.lower().startswith("en") for hint in hints):
             return

@@ -5,23 +5,34 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 import pytest
 
-from pipeline.commands import TranscriptGrew, TranscriptionBroke, TranscriptReady
+from pipeline.commands import SpeakerHeard, TranscriptGrew, TranscriptionBroke, TranscriptReady
 from pipeline.transcription import Transcription
-from providers.contracts import SttEvent, SttOptions, TranscriptDelta, TranscriptFinal
+from providers.contracts import (
+    SttEvent,
+    SttOptions,
+    SttUsage,
+    TokenLogprob,
+    TranscriptDelta,
+    TranscriptFinal,
+    TranscriptSegment,
+)
 from providers.errors import OverloadedError
 from tests.pipeline.scripted import GUARD_S, Engines, Heard, ScriptedStt
 
 Script = Callable[[AsyncIterator[bytes]], AsyncGenerator[SttEvent, None]]
 
 
-def transcription(stt: ScriptedStt, heard: Heard) -> Transcription:
+HINTS = SttOptions("de", "Namen")
+
+
+def transcription(stt: ScriptedStt, heard: Heard, options: SttOptions = HINTS) -> Transcription:
     return Transcription(
         Engines(stt_engine=stt),
         heard.dispatch,
         item_id="item",
         content_index=2,
         model="lab/stt",
-        options=SttOptions("de", "Namen"),
+        options=options,
     )
 
 
@@ -75,8 +86,38 @@ async def test_text_grows_while_audio_comes_and_ends_once() -> None:
     assert await heard.wait(TranscriptReady) == TranscriptReady("item", "all of it", 2)
 
     await task
-    assert stt.options == [SttOptions("de", "Namen")]
+    assert stt.options == [HINTS]
     assert len(heard.all) == 3
+
+
+SURE = (TokenLogprob("Hi", -0.1, b"Hi"),)
+SEGMENT = TranscriptSegment("seg_1", "Hi", "A", 0.0, 0.4)
+
+
+async def telling(audio: AsyncIterator[bytes]) -> AsyncGenerator[SttEvent, None]:
+    yield TranscriptDelta("Hi", SURE)
+    yield SEGMENT
+    async for _ in audio:
+        pass
+    yield TranscriptFinal("Hi", SURE, ("en",), SttUsage(9, 1))
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+async def test_all_that_an_engine_tells_is_reported_and_probabilities_where_they_are_wanted(
+    wanted: bool,
+) -> None:
+    heard = Heard()
+    work = transcription(ScriptedStt(telling), heard, SttOptions(logprobs=wanted))
+    work.finish()
+
+    await run(work)
+
+    sure = SURE if wanted else ()
+    assert heard.all == [
+        TranscriptGrew("item", "Hi", sure),
+        SpeakerHeard("item", SEGMENT),
+        TranscriptReady("item", "Hi", 2, sure, ("en",), SttUsage(9, 1)),
+    ]
 
 
 @pytest.mark.parametrize("rate", [8_000, 24_000, 44_100, 48_000])

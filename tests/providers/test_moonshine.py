@@ -1,6 +1,7 @@
 """Transcription of real voices: words, partial results, silence, length, load and cancellation."""
 
 import asyncio
+import logging
 import re
 import threading
 from collections.abc import AsyncIterator, Sequence
@@ -176,6 +177,18 @@ async def test_a_language_that_it_does_not_know_is_said_once(
 
     assert [record.getMessage() for record in caplog.records] == [
         "local/moonshine-tiny-en knows only English, but was asked for 'tlh'; choose another model"
+    ]
+
+
+async def test_hints_that_it_has_no_use_for_are_noted_once(
+    stt: MoonshineStt, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "providers.stt.moonshine")
+    for options in (SttOptions(), SttOptions(keywords=("Godot",)), SttOptions(prompt="A play.")):
+        await transcript(stt, b"", options=options)
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "local/moonshine-tiny-en has no use for prompts and keywords"
     ]
 
 

@@ -60,6 +60,21 @@ def test_a_failure_is_told_and_the_next_item_goes_on(play: Play) -> None:
     script.append(500).expect("> listen item_2 from 500 with lab/stt")
 
 
+def test_a_failure_after_the_first_words_is_told_once_their_item_is_there(play: Play) -> None:
+    script = play(transcribing(None))
+    script.append(500).tell(TranscriptGrew("item_1", "Hi ")).skip()
+
+    script.tell(TranscriptionBroke("item_1", "provider_timeout", "too slow")).expect()
+    script.tell(CommitAudio()).expect(
+        "committed item_1 after None",
+        "item.added item_1 user heard None after None",
+        "item.done item_1 user heard None after None",
+        "> finish listening item_1 0-500",
+        "> drop audio before 500",
+        "transcription.failed item_1 provider_timeout...",
+    )
+
+
 def test_without_a_model_audio_is_committed_and_nobody_listens(play: Play) -> None:
     script = play(transcribing(None, transcription=None))
 
