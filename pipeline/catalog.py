@@ -1,8 +1,10 @@
-"""What a session may ask about the engines that exist, without using them."""
+"""What a session may ask about the engines and prompts that exist, without using them."""
 
 from typing import Protocol
 
-__all__ = ["Catalog"]
+from pipeline.config import Prompt
+
+__all__ = ["Catalog", "Prompts"]
 
 
 class Catalog(Protocol):
@@ -22,3 +24,13 @@ class Catalog(Protocol):
 
     def resolve_voice(self, tts: str, voice: str) -> str:
         """The speech model's own id of a voice."""
+
+
+class Prompts(Protocol):
+    """Templates of instructions."""
+
+    def render(self, prompt: Prompt, param: str) -> str:
+        """The instructions that a prompt stands for, quickly.
+
+        Raises `InvalidRequest` where they cannot be had; `param` is the prompt's place in the client event.
+        """

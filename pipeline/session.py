@@ -17,6 +17,7 @@ from typing import Any, Protocol, Self, assert_never
 from pipeline.audio.buffer import InputBuffer
 from pipeline.audio.codecs import bytes_per_sample, check_whole_samples, decode
 from pipeline.audio.store import AudioStore, ClipKey
+from pipeline.catalog import Prompts
 from pipeline.commands import (
     AudioAppended,
     ClientCommand,
@@ -103,6 +104,7 @@ class Session:
         detector: SpeechDetector,
         *,
         default_stt: str,
+        prompts: Prompts | None = None,
         limits: EngineLimits | None = None,
         rules: Rules | None = None,
         max_kept_audio: int = 16 * 1024 * 1024,  # bytes, for `conversation.item.retrieve`
@@ -110,7 +112,9 @@ class Session:
     ) -> None:
         self.id = id
         self._limits = limits or EngineLimits()
-        self._engine = Engine(config, engines, default_stt=default_stt, limits=self._limits, rules=rules)
+        self._engine = Engine(
+            config, engines, default_stt=default_stt, prompts=prompts, limits=self._limits, rules=rules
+        )
         self._engines = engines
         self._detector = detector
         self._quota = quota

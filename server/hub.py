@@ -20,6 +20,7 @@ from pipeline.detection import SpeechDetector
 from pipeline.ids import new_id
 from pipeline.session import Session
 from providers.registry import Registry
+from server.prompts import PromptLibrary
 from server.protocol.profiles import Profile
 from server.quotas import KeyQuota, Quotas
 from server.settings import Settings
@@ -45,6 +46,8 @@ class Hub:
         self._settings = settings
         self._registry = registry
         self._detector = detector
+        directory = settings.server.prompts_dir
+        self._prompts = None if directory is None else PromptLibrary(directory)
         self._count = 0
 
     @property
@@ -70,6 +73,7 @@ class Hub:
                 config,
                 change,
                 self._registry,
+                prompts=self._prompts,
                 default_stt=self._registry.defaults.stt,
                 rules=profile.rules,
                 root="session",
@@ -85,6 +89,7 @@ class Hub:
             self._registry,
             self._detector,
             default_stt=self._registry.defaults.stt,
+            prompts=self._prompts,
             limits=EngineLimits(
                 max_items=limits.max_items, max_buffer_seconds=round(limits.max_buffer_seconds)
             ),

@@ -12,6 +12,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    DirectoryPath,
     Field,
     SecretStr,
     ValidationError,
@@ -99,6 +100,7 @@ class ServerSettings(_Table):
     profile: ProfileName = "parley"
     # Workers that share it accept each other's client secrets; unset, it is made of the API keys.
     secret: Annotated[SecretStr, Field(min_length=16)] | None = None
+    prompts_dir: DirectoryPath | None = None  # templates that sessions may name as their `prompt`
     limits: Limits = Limits()
     quotas: QuotaSettings = QuotaSettings()
 

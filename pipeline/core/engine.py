@@ -12,7 +12,7 @@ raises `InvalidRequest` before anything has changed, and becomes one `error` eve
 from dataclasses import replace
 from typing import assert_never
 
-from pipeline.catalog import Catalog
+from pipeline.catalog import Catalog, Prompts
 from pipeline.commands import (
     AudioAppended,
     CancelResponse,
@@ -76,6 +76,7 @@ class Engine:
         catalog: Catalog,
         *,
         default_stt: str,
+        prompts: Prompts | None = None,
         limits: EngineLimits | None = None,
         rules: Rules | None = None,
         new_id: NewId = new_id,
@@ -85,6 +86,7 @@ class Engine:
             config=config,
             conversation=Conversation(new_id("conv"), limits.max_items),
             catalog=catalog,
+            prompts=prompts,
             default_stt=default_stt,
             limits=limits,
             rules=rules or Rules(),

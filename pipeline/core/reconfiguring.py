@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
-from pipeline.catalog import Catalog
+from pipeline.catalog import Catalog, Prompts
 from pipeline.config import Patch, ServerVad, SessionConfig, Transcription, merge
 from pipeline.errors import InvalidRequest
 from providers.contracts import NamedToolChoice
@@ -42,7 +42,14 @@ def check_change(old: SessionConfig, new: SessionConfig, rules: Rules, *, has_sp
 
 
 def reconfigure(
-    old: SessionConfig, patch: Patch, catalog: Catalog, *, default_stt: str, rules: Rules, root: str
+    old: SessionConfig,
+    patch: Patch,
+    catalog: Catalog,
+    *,
+    prompts: Prompts | None,
+    default_stt: str,
+    rules: Rules,
+    root: str,
 ) -> SessionConfig:
     """`old` with `patch` applied and every name in it resolved; raises `InvalidRequest`.
 
@@ -68,6 +75,8 @@ def reconfigure(
             catalog.resolve_voice(output.model, output.voice)
     except UnknownModelError as error:
         raise InvalidRequest(str(error), code=code, param=param) from error
+    if patch.get("prompt") is not None:
+        new = _with_prompt(new, prompts, f"{root}.prompt", keep_instructions="instructions" in patch)
     choice = new.tool_choice
     if isinstance(choice, NamedToolChoice) and choice.name not in {tool.name for tool in new.tools}:
         if "tool_choice" in patch:
@@ -78,6 +87,18 @@ def reconfigure(
             )
         new = replace(new, tool_choice="auto")  # its function went with the old tools
     return replace(new, audio=replace(new.audio, output=output))
+
+
+def _with_prompt(
+    config: SessionConfig, prompts: Prompts | None, param: str, *, keep_instructions: bool
+) -> SessionConfig:
+    assert config.prompt is not None
+    if prompts is None:
+        raise InvalidRequest(
+            "This server has no prompts: its setting server.prompts_dir names no directory.", param=param
+        )
+    instructions = prompts.render(config.prompt, param)
+    return config if keep_instructions else replace(config, instructions=instructions)
 
 
 def _with_transcription(config: SessionConfig, transcription: Transcription) -> SessionConfig:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from pipeline.catalog import Catalog
+from pipeline.catalog import Catalog, Prompts
 from pipeline.config import Patch, SessionConfig
 from pipeline.core.conversation import Conversation
 from pipeline.core.reconfiguring import Rules, reconfigure
@@ -30,6 +30,7 @@ class State:
     config: SessionConfig
     conversation: Conversation
     catalog: Catalog
+    prompts: Prompts | None  # None: there are none
     default_stt: str  # canonical; transcribes for the model where the client wants no transcription events
     limits: EngineLimits
     rules: Rules
@@ -45,5 +46,11 @@ class State:
     def patched(self, patch: Patch, root: str) -> SessionConfig:
         """The configuration with `patch`, the member `root` of a client event, applied to it."""
         return reconfigure(
-            self.config, patch, self.catalog, default_stt=self.default_stt, rules=self.rules, root=root
+            self.config,
+            patch,
+            self.catalog,
+            prompts=self.prompts,
+            default_stt=self.default_stt,
+            rules=self.rules,
+            root=root,
         )

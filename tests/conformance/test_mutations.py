@@ -44,7 +44,7 @@ SESSION: Event = {
         "retention_ratio": 0.5,
         "token_limits": {"post_instructions": 100},
     },
-    "prompt": {"id": "p", "version": "1"},
+    "prompt": {"id": "greeter", "version": "1"},
     "include": ["item.input_audio_transcription.logprobs"],
     "reasoning": {"effort": "low"},
     "audio": {
@@ -136,14 +136,14 @@ async def survive(session: Talk, events: list[Event]) -> None:
 
 
 @pytest.mark.parametrize("event", [pytest.param(e, id=f"{e['type']} {n}") for n, e in enumerate(EVENTS)])
-async def test_no_value_anywhere_does_harm(server_url: str, event: Event) -> None:
-    async with bare_socket(server_url) as session:
+async def test_no_value_anywhere_does_harm(prompts_url: str, event: Event) -> None:
+    async with bare_socket(prompts_url) as session:
         await session.update(output_modalities=["text"], tools=SESSION["tools"])
         for path in paths(event):
             if path[0] == "type":
                 continue
             await survive(session, list(mutants(event, path)))
 
-    async with bare_socket(server_url) as session:
+    async with bare_socket(prompts_url) as session:
         await session.update(output_modalities=["text"])
         assert (await session.ask("Hello")).text == "You said: Hello"

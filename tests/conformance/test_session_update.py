@@ -86,7 +86,6 @@ async def test_the_type_of_the_session_may_be_left_out(server_url: str) -> None:
         ("truncation", {"type": "retention_ratio", "retention_ratio": 0.5}),
         ("tracing", "auto"),
         ("tracing", {"workflow_name": "w", "group_id": "g", "metadata": {"a": 1}}),
-        ("prompt", {"id": "pmpt_1", "version": "2"}),
         ("include", ["item.input_audio_transcription.logprobs"]),
         ("audio.input.format", {"type": "audio/pcm", "rate": 24000}),
         ("audio.input.format", {"type": "audio/pcm", "rate": 16000}),
@@ -139,7 +138,6 @@ def _without(session: Event, path: str) -> Event:
         ("audio.input.transcription", {"model": "whisper-1"}),
         ("audio.input.noise_reduction", {"type": "near_field"}),
         ("tracing", "auto"),
-        ("prompt", {"id": "pmpt_1"}),
     ],
 )
 async def test_null_switches_off_and_a_value_switches_on_again(server_url: str, path: str, on: Any) -> None:
