@@ -177,21 +177,66 @@ async def test_hints_that_cannot_be_are_refused(server_url: str, hints: Any, cod
         assert (error["code"], error["param"]) == (code, f"session.audio.input.transcription.{param}")
 
 
-async def test_a_model_that_tells_speakers_apart_says_who_spoke() -> None:
+@asynccontextmanager
+async def lab(model: str, reply: TranscriptionReply) -> AsyncIterator[tuple[Talk, FakeOpenAI]]:
+    """A transcription session whose model is a fake of OpenAI's."""
     async with FakeOpenAI(api_key="lab-key") as fake:
-        fake.transcriptions.default = TranscriptionReply(
-            text="Ever tried. Ever failed.", speakers=("A", "B"), languages=("en",)
-        )
-        lab = ProviderTable.model_validate(
+        fake.transcriptions.default = reply
+        table = ProviderTable.model_validate(
             {"kind": "openai-compatible", "base_url": fake.base_url, "api_key": "lab-key"}
         )
-        settings = Settings(
-            providers={"lab": lab}, defaults=DefaultsSettings(stt="lab/gpt-4o-transcribe-diarize")
-        )
+        settings = Settings(providers={"lab": table}, defaults=DefaultsSettings(stt=f"lab/{model}"))
         with running_server(settings, environ={}) as url:
             async with transcribe(url) as session:
-                await session.append(voice() + silence(1500, RATE))
-                events = await session.until(f"{KIND}.completed")
+                yield session, fake
+
+
+async def test_each_delta_has_its_probabilities_when_they_are_included() -> None:
+    async with lab("gpt-4o-transcribe", TranscriptionReply(text="Ever tried.")) as (session, _):
+        for wanted in (False, True):
+            include = ["item.input_audio_transcription.logprobs"] if wanted else None
+            await session.send("session.update", session=update() | {"include": include})
+            await session.append(voice() + silence(1500, RATE))
+            events = await session.until(f"{KIND}.completed")
+
+            deltas = [event for event in events if event["type"] == f"{KIND}.delta"]
+            tokens = [[t["token"] for t in event.get("logprobs", ())] for event in (*deltas, events[-1])]
+            assert [event["delta"] for event in deltas] == ["Ever", " tried."]
+            assert tokens == ([["Ever"], [" tried."], ["Ever", " tried."]] if wanted else [[], [], []])
+
+
+async def test_hints_reach_the_model_that_takes_them() -> None:
+    async with lab("gpt-transcribe", TranscriptionReply(text="Ever tried.")) as (session, fake):
+        hints = {"languages": ["en", "fr"], "keywords": ["Godot"], "prompt": "A play."}
+        await session.send("session.update", session=update(transcription=hints))
+        await session.append(voice() + silence(1500, RATE))
+        await session.until(f"{KIND}.completed")
+
+    (request,) = fake.transcriptions.requests
+    assert request.body == {
+        "model": "gpt-transcribe",
+        "stream": "true",
+        "response_format": "json",
+        "languages[]": ["en", "fr"],
+        "keywords[]": ["Godot"],
+        "prompt": "A play.",
+    }
+
+
+async def test_a_model_that_counts_no_tokens_is_counted_in_seconds() -> None:
+    async with lab("whisper-1", TranscriptionReply(text="Ever tried.")) as (session, _):
+        await session.append(voice() + silence(1500, RATE))
+        usage = (await session.until(f"{KIND}.completed"))[-1]["usage"]
+
+    assert usage["type"] == "duration"
+    assert 1 < usage["seconds"] < 4.5
+
+
+async def test_a_model_that_tells_speakers_apart_says_who_spoke() -> None:
+    reply = TranscriptionReply(text="Ever tried. Ever failed.", speakers=("A", "B"), languages=("en",))
+    async with lab("gpt-4o-transcribe-diarize", reply) as (session, _):
+        await session.append(voice() + silence(1500, RATE))
+        events = await session.until(f"{KIND}.completed")
 
     segments = [event for event in events if event["type"] == f"{KIND}.segment"]
     assert [(segment["speaker"], segment["text"].strip()) for segment in segments] == [
