@@ -358,9 +358,12 @@ def _transcription_problem(body: dict[str, Any]) -> Reply | None:
         return error(400, text, code="unsupported_value", param="response_format")
     if diarizes and "chunking_strategy" not in body:
         return error(400, "chunking_strategy is required for diarization models", param="chunking_strategy")
-    refused = {"prompt", "include[]"} if diarizes else {"include[]"} if model == "whisper-1" else set()
-    if not model.startswith("gpt-transcribe"):
-        refused |= {"languages[]", "keywords[]"}
+    newest = model.startswith("gpt-transcribe")
+    refused = set() if newest else {"languages[]", "keywords[]"}
+    if diarizes or newest or model == "whisper-1":
+        refused.add("include[]")
+    if diarizes:
+        refused.add("prompt")
     for name in sorted(refused & body.keys()):
         name = name.removesuffix("[]")
         text = f"Unsupported parameter: '{name}' is not supported with this model."

@@ -187,14 +187,16 @@ async def test_probabilities_come_with_deltas_and_the_final(fake: FakeOpenAI, st
     ]
 
 
+@pytest.mark.parametrize("model", ["whisper-1", "gpt-transcribe"])
 async def test_a_model_without_probabilities_is_asked_again_without(
-    fake: FakeOpenAI, lab: OpenAICompatibleProvider
+    fake: FakeOpenAI, lab: OpenAICompatibleProvider, model: str
 ) -> None:
-    whisper = lab.stt("whisper-1")
+    stt = lab.stt(model)
 
     for _ in range(2):
-        events = await collect(whisper, options=SttOptions(logprobs=True))
-        assert events == [TranscriptFinal("This is what I heard.")]
+        final = (await collect(stt, options=SttOptions(logprobs=True)))[-1]
+        assert isinstance(final, TranscriptFinal)
+        assert (final.text, final.logprobs) == ("This is what I heard.", ())
     assert len(fake.transcriptions.requests) == 3
 
 
