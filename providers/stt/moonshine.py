@@ -160,7 +160,7 @@ class MoonshineStt:
         language = hints[0][:16]
         if language not in self._warned and len(self._warned) < MAX_WARNINGS:
             self._warned.add(language)
-            log.warning("%s knows only English, but was asked for '%s'; choose another model", NAME, language)
+            log.warning("%s knows only English, but was asked for %r; choose another model", NAME, language)
 
     async def aclose(self) -> None:
         """End the threads, each after the inference that it is in: at most a quarter of a second."""

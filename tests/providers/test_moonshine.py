@@ -172,11 +172,13 @@ async def test_a_language_that_it_does_not_know_is_said_once(
         SttOptions("tlh"),
         SttOptions("en-GB"),
         SttOptions(languages=("fr", "en")),
+        SttOptions("d\ne"),
     ):
         await transcript(stt, b"", options=options)
 
     assert [record.getMessage() for record in caplog.records] == [
-        "local/moonshine-tiny-en knows only English, but was asked for 'tlh'; choose another model"
+        "local/moonshine-tiny-en knows only English, but was asked for 'tlh'; choose another model",
+        "local/moonshine-tiny-en knows only English, but was asked for 'd\\ne'; choose another model",
     ]
 
 
