@@ -31,6 +31,7 @@ from server.protocol.profiles import PARLEY, Profile, is_strict
 from server.protocol.validation import WireModel, validate
 
 __all__ = [
+    "FORMAT_NAMES",
     "AudioOutput",
     "Metadata",
     "Modalities",
@@ -43,7 +44,7 @@ __all__ = [
 PCM_RATES = (8_000, 16_000, 24_000, 32_000, 44_100, 48_000)
 OPENAI_RATE = 24_000
 G711_RATE = 8_000
-_LEGACY_FORMATS = {
+FORMAT_NAMES = {
     "pcm16": {"type": "audio/pcm", "rate": 24_000},
     "g711_ulaw": {"type": "audio/pcmu"},
     "g711_alaw": {"type": "audio/pcma"},
@@ -65,11 +66,9 @@ Metadata = Annotated[
 def _format_from_name(value: Any, info: ValidationInfo) -> Any:
     """Older clients name a format by a string."""
     if isinstance(value, str) and not is_strict(info.context):
-        if value not in _LEGACY_FORMATS:
-            raise _bad_value(
-                value, [*_LEGACY_FORMATS, "an object such as {'type': 'audio/pcm', 'rate': 24000}"]
-            )
-        return _LEGACY_FORMATS[value]
+        if value not in FORMAT_NAMES:
+            raise _bad_value(value, [*FORMAT_NAMES, "an object such as {'type': 'audio/pcm', 'rate': 24000}"])
+        return FORMAT_NAMES[value]
     return value
 
 

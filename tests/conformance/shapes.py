@@ -1,38 +1,14 @@
-"""The shape of server events, checked member by member against the published `openai.types.realtime`."""
+"""The shape of server events, checked member by member against the types of the `openai` package."""
 
-import functools
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from openai.types.realtime import RealtimeServerEvent
-from openai.types.realtime.realtime_session_create_response import RealtimeSessionCreateResponse
-from openai.types.realtime.realtime_transcription_session_create_response import (
-    RealtimeTranscriptionSessionCreateResponse,
-)
 from pydantic import BaseModel
 
-__all__ = ["EXTRAS", "check_shape"]
+from tests.conformance.published import PUBLISHED, DialectName, Published
 
-EXTRAS: Mapping[str, tuple[type, str]] = {
-    "session.temperature": (float, "documented extra of the default profile; null leaves it to the model"),
-    "session.audio.output.model": (str, "documented extra: which speech model is in effect"),
-    "session.parallel_tool_calls": (
-        bool,
-        "in the type of session requests, with which the event is declared",
-    ),
-    "session.audio.input.turn_detection.eagerness": (
-        str,
-        "requests for transcription sessions have semantic_vad, the type of the answer forgot it",
-    ),
-    "obfuscation": (str, "on the wire of the public service, though absent from the published types"),
-}
-"""Members that are not in the published types, by dotted path: what they hold, and why we send them."""
-
-_SESSIONS: Mapping[str, type[BaseModel]] = {
-    "realtime": RealtimeSessionCreateResponse,
-    "transcription": RealtimeTranscriptionSessionCreateResponse,
-}
+__all__ = ["check_shape"]
 
 _RATES = range(8_000, 48_001)
 """Hertz: the default profile takes PCM at these rates, where the published type knows only 24000."""
@@ -41,26 +17,20 @@ _NEVER_NULL = frozenset({"call_id", "name", "arguments", "output", "status", "ob
 """Item members that have to be left out rather than null: @openai/agents-realtime drops such items unseen."""
 
 
-@functools.cache
-def _models() -> Mapping[str, type[BaseModel]]:
-    members = get_args(RealtimeServerEvent)
-    union = members[0] if get_origin(RealtimeServerEvent) is Annotated else RealtimeServerEvent
-    return {get_args(model.model_fields["type"].annotation)[0]: model for model in get_args(union)}
-
-
-def check_shape(event: Any) -> list[str]:
+def check_shape(event: Any, dialect: DialectName = "ga") -> list[str]:
     """Every way in which this event differs from the published types, as `path: problem` lines."""
     if not isinstance(event, dict):
         return [f"an event is an object, not {_name(event)}"]
     kind = event.get("type")
-    model = _models().get(kind) if isinstance(kind, str) else None
+    published = PUBLISHED[dialect]
+    model = published.events.get(kind) if isinstance(kind, str) else None
     if model is None:
         return [f"type: {kind!r} is not a server event"]
-    problems = list(_check_model(event, model, ""))
+    problems = list(_check_model(event, model, "", published))
     return problems + list(_check_habits(event))
 
 
-def _check_model(value: Any, model: type[BaseModel], path: str) -> Iterator[str]:
+def _check_model(value: Any, model: type[BaseModel], path: str, published: Published) -> Iterator[str]:
     if not isinstance(value, dict):
         yield f"{path}: expected an object, got {_name(value)}"
         return
@@ -70,24 +40,27 @@ def _check_model(value: Any, model: type[BaseModel], path: str) -> Iterator[str]
             yield f"{_join(path, name)}: missing"
     for name, member in value.items():
         where = _join(path, name)
+        if member is None and where in published.nullable:
+            continue
         if name in fields:
             annotation = fields[name].annotation
-            if where == "session" and isinstance(member, dict):
-                # session.created is typed with the request models, which lack what the server adds.
-                annotation = _SESSIONS.get(str(member.get("type")), RealtimeSessionCreateResponse)
-            yield from _check(member, annotation, where)
-        elif where not in EXTRAS:
+            if where == "session" and published.sessions and isinstance(member, dict):
+                annotation = published.sessions.get(str(member.get("type")), published.sessions["realtime"])
+            yield from _check(member, annotation, where, published)
+        elif where not in published.extras:
             yield f"{where}: unknown member"
-        elif not _is(member, EXTRAS[where][0]) and not (member is None and where == "session.temperature"):
-            yield f"{where}: expected {EXTRAS[where][0].__name__}, got {_name(member)}"
+        elif not _is(member, published.extras[where][0]):
+            yield f"{where}: expected {published.extras[where][0].__name__}, got {_name(member)}"
 
 
-def _check(value: Any, annotation: Any, path: str) -> Iterator[str]:
+def _check(value: Any, annotation: Any, path: str, published: Published) -> Iterator[str]:
     origin = get_origin(annotation)
+    if path in published.loose and _is(value, published.loose[path]):
+        return
     if origin is Annotated:
-        yield from _check(value, get_args(annotation)[0], path)
+        yield from _check(value, get_args(annotation)[0], path, published)
     elif origin in (Union, types.UnionType):
-        yield from _check_union(value, get_args(annotation), path)
+        yield from _check_union(value, get_args(annotation), path, published)
     elif origin is Literal:
         allowed = get_args(annotation)
         if path.endswith("format.rate") and type(value) is int and value in _RATES:
@@ -101,28 +74,28 @@ def _check(value: Any, annotation: Any, path: str) -> Iterator[str]:
             yield f"{path}: expected an array, got {_name(value)}"
             return
         for index, member in enumerate(value):
-            yield from _check(member, get_args(annotation)[0], f"{path}[{index}]")
+            yield from _check(member, get_args(annotation)[0], f"{path}[{index}]", published)
     elif origin is dict:
         if not isinstance(value, dict):
             yield f"{path}: expected an object, got {_name(value)}"
             return
         for name, member in value.items():
-            yield from _check(member, get_args(annotation)[1], _join(path, name))
+            yield from _check(member, get_args(annotation)[1], _join(path, name), published)
     elif annotation in (Any, object):
         return
     elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield from _check_model(value, annotation, path)
+        yield from _check_model(value, annotation, path, published)
     elif not _is(value, type(None) if annotation is None else annotation):
         yield f"{path}: expected {annotation.__name__}, got {_name(value)}"
 
 
-def _check_union(value: Any, options: Sequence[Any], path: str) -> Iterator[str]:
+def _check_union(value: Any, options: Sequence[Any], path: str, published: Published) -> Iterator[str]:
     """The problems with the option that fits best: none where one fits."""
-    candidates = [option for option in options if not _contradicts(value, option)] or list(options)
-    yield from min((list(_check(value, option, path)) for option in candidates), key=len)
+    candidates = [option for option in options if not _contradicts(value, option, published)] or list(options)
+    yield from min((list(_check(value, option, path, published)) for option in candidates), key=len)
 
 
-def _contradicts(value: Any, option: Any) -> bool:
+def _contradicts(value: Any, option: Any, published: Published) -> bool:
     """Whether a member with a fixed value (`type`, `role`) rules this option out, or its JSON type does."""
     if get_origin(option) is Annotated:
         option = get_args(option)[0]
@@ -131,7 +104,7 @@ def _contradicts(value: Any, option: Any) -> bool:
     if not isinstance(value, dict):
         return True
     return any(
-        name in value and any(_check(value[name], field.annotation, name))
+        name in value and any(_check(value[name], field.annotation, name, published))
         for name, field in option.model_fields.items()
         if name in ("type", "role")
     )
