@@ -17,6 +17,7 @@ from server.routes import client_secrets, realtime, status
 from server.routes import metrics as metrics_route
 from server.settings import Settings
 from server.startup import Prepared, log_choices, prepare
+from server.traces import Traces
 from server.version import VERSION
 
 __all__ = ["create_app"]
@@ -40,10 +41,12 @@ def create_app(settings: Settings, prepared: Prepared | None = None) -> FastAPI:
             log_choices(ready)
         app.state.registry = ready.registry
         try:
-            async with SpeechDetector(ready.registry.vad()) as detector:
-                app.state.hub = Hub(settings, ready.registry, detector, quotas)
-                app.state.ready = True
-                yield
+            with Traces(settings.log, metrics.span_dropped) as traces:
+                async with SpeechDetector(ready.registry.vad()) as detector:
+                    app.state.traces = traces
+                    app.state.hub = Hub(settings, ready.registry, detector, quotas)
+                    app.state.ready = True
+                    yield
         finally:
             app.state.ready = False
             await ready.registry.aclose()

@@ -30,6 +30,7 @@ from server.startup import (
     provider_tables,
 )
 from server.tls import server_context
+from server.traces import check_traces
 from server.warmup import ENGINE_STAGES, warm_stage
 
 __all__ = ["Check", "Status", "examine"]
@@ -85,6 +86,12 @@ def _listening(settings: Settings) -> list[Check]:
             checks.append(Check("tls", "ok", f"the certificate {server.tls_cert} and its key"))
         except StartupError as error:
             checks.append(Check("tls", "fail", str(error), "Without it the server does not start."))
+    if settings.log.traces is not None:
+        try:
+            check_traces(settings.log)
+            checks.append(Check("traces", "ok", f"appended to {settings.log.traces}"))
+        except StartupError as error:
+            checks.append(Check("traces", "fail", str(error), "Without it the server does not start."))
     try:
         sock = bind(server.host, server.port)
     except StartupError as error:

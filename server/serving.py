@@ -17,6 +17,7 @@ from server.app import create_app
 from server.settings import ServerSettings, Settings
 from server.startup import Prepared, StartupError, prepare
 from server.tls import server_context
+from server.traces import check_traces
 
 __all__ = ["Server", "bind", "new_event_loop", "serve", "url_of"]
 
@@ -122,6 +123,7 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
 
 async def _prepare(settings: Settings, environ: Mapping[str, str]) -> tuple[Prepared, ssl.SSLContext | None]:
     tls = server_context(settings.server)  # first, because the models take longer
+    check_traces(settings.log)
     return await prepare(settings, environ), tls
 
 

@@ -16,6 +16,7 @@ from server.metrics import Metrics
 from server.protocol.decoding import Decoder
 from server.protocol.encoding import Encoder, error_json
 from server.settings import Settings
+from server.traces import Traces
 from server.transports.websocket import WebSocketPeer
 
 __all__ = ["router"]
@@ -65,6 +66,7 @@ async def _serve(websocket: WebSocket, admission: Admission, settings: Settings)
     hub = hub_of(websocket.app)
     quota = hub.quotas.of(admission.identity.key_id)
     metrics: Metrics = websocket.app.state.metrics
+    traces: Traces = websocket.app.state.traces
     with hub, quota, metrics.session("ga", profile.name, config.type):
         async with hub.new_session(config, profile, quota) as session:
             session.watch(metrics)
@@ -84,7 +86,8 @@ async def _serve(websocket: WebSocket, admission: Admission, settings: Settings)
                 lifetime=limits.session_seconds,
                 idle=limits.idle_seconds,
             )
-            ending = await peer.serve(session)
+            with traces.watching(session):
+                ending = await peer.serve(session)
         metrics.session_ended(ending)
     log.info("session %s ends", session.id)
 
