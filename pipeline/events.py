@@ -54,6 +54,7 @@ __all__ = [
 @dataclass(frozen=True, slots=True)
 class SessionCreated:
     config: SessionConfig
+    conversation_id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from pipeline.errors import InvalidRequest
 from pipeline.quota import QuotaExceededError
 from server.auth import Authenticator, Identity, KeyRefusedError
 from server.hub import Hub
+from server.protocol.dialects import BETA, Dialect, choose_dialect
 from server.protocol.profiles import PROFILES, Profile, ProfileName
 from server.protocol.session_models import read_session, session_patch
 
@@ -36,6 +37,7 @@ class RefusedError(Exception):
 @dataclass(frozen=True, slots=True)
 class Admission:
     identity: Identity
+    dialect: Dialect
     profile: Profile
     config: SessionConfig  # what the session starts with
 
@@ -67,6 +69,13 @@ def admit(
     bound = identity.bound
     try:
         profile = choose_profile(query.get("profile"), bound.profile if bound else default_profile)
+        dialect = choose_dialect(headers, subprotocols)
+        if dialect is BETA and profile.strict:
+            raise InvalidRequest(
+                "The beta shape of the Realtime API is not served any more. Use the current one, without "
+                "'realtime=v1' in the header OpenAI-Beta and without the subprotocol for it.",
+                code="beta_api_shape_disabled",
+            )
         session_type = _session_type(query.get("intent"), bound.type if bound else None)
         model = query.get("model") or None
         if model is None and bound is None and session_type == "realtime" and profile.strict:
@@ -75,7 +84,7 @@ def admit(
         config = hub.configure(session_type, profile, patch, model)
     except InvalidRequest as error:
         raise RefusedError(_named_by_url(error)) from None
-    return Admission(identity, profile, config)
+    return Admission(identity, dialect, profile, config)
 
 
 def choose_profile(asked: str | None, default: ProfileName) -> Profile:

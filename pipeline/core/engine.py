@@ -155,7 +155,7 @@ class Engine:
             # orders
             case StartSession():
                 self._state.do(Configure(self.config))
-                self._state.emit(SessionCreated(self.config))
+                self._state.emit(SessionCreated(self.config, self._state.conversation.id))
             case Refuse():
                 raise command.error
             case UpdateSession():

@@ -1,4 +1,4 @@
-"""Client events of the GA dialect: JSON text in, commands of the pipeline out.
+"""Client events: JSON text in, commands of the pipeline out. Dialects are read as the GA one.
 
 Nothing here raises for what a client sends: an event that cannot be understood becomes a `Refuse` command,
 which keeps its place in the order of answers.
@@ -29,6 +29,7 @@ from pipeline.commands import (
 from pipeline.config import SessionType
 from pipeline.errors import InvalidRequest
 from pipeline.items import ItemReference
+from server.protocol.dialects import GA, Dialect
 from server.protocol.item_models import AnyItem, InputEntry, decode_audio, item_value
 from server.protocol.profiles import PARLEY, Profile
 from server.protocol.session_models import (
@@ -125,12 +126,14 @@ class Decoder:
         max_append_bytes: int,
         max_item_bytes: int,
         profile: Profile = PARLEY,
+        dialect: Dialect = GA,
         session_type: SessionType = "realtime",
         on_ignored: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._max_append_bytes = max_append_bytes
         self._max_item_bytes = max_item_bytes
         self._profile = profile
+        self._dialect = dialect
         self._session_type = session_type
         self._on_ignored = on_ignored  # told the dotted path of each ignored member, once per connection
         self._ignored: set[str] = set()
@@ -170,6 +173,7 @@ class Decoder:
                 param="event_id",
             )
             return Refuse(error)
+        data = self._dialect.read(data)
         try:
             if data.get("type") == _APPEND:
                 return self._append(data, event_id)

@@ -1,4 +1,4 @@
-"""Server events of the GA dialect: facts of the pipeline in, JSON text out."""
+"""Server events: facts of the pipeline in, JSON text out. Dialects start from what the GA one says."""
 
 from dataclasses import asdict
 from typing import Any, assert_never
@@ -42,6 +42,7 @@ from pipeline.events import (
     TranscriptionSegment,
 )
 from pipeline.ids import new_id
+from server.protocol.dialects import GA, Dialect
 from server.protocol.objects import (
     Json,
     audio_json,
@@ -70,26 +71,33 @@ def error_json(
 
 
 class Encoder:
-    """Writes the events of one session."""
+    """Writes the events of one session, in the dialect of one client."""
 
-    def __init__(self, session_id: str, expires_at: int, profile: Profile = PARLEY) -> None:
+    def __init__(
+        self, session_id: str, expires_at: int, profile: Profile = PARLEY, dialect: Dialect = GA
+    ) -> None:
         self._session_id = session_id
         self._expires_at = expires_at  # unix seconds
         self._profile = profile
+        self._dialect = dialect
 
-    def encode(self, event: Event) -> str:
-        """One text frame."""
-        event_id = new_id("event")
+    def encode(self, event: Event) -> list[str]:
+        """Text frames: one of most events; none, or more than one, where the dialect has it so."""
         if isinstance(event, AudioDelta):  # the one frequent event: a template is ten times cheaper than JSON
             part = event.part
-            return (
-                f'{{"type":"response.output_audio.delta","event_id":"{event_id}",'
+            frame = (
+                f'{{"type":"{self._dialect.audio_delta}","event_id":"{new_id("event")}",'
                 f'"response_id":"{part.response_id}","item_id":"{part.item_id}",'
                 f'"output_index":{part.output_index},"content_index":{part.content_index},'
                 f'"delta":"{audio_json(event.pcm, event.format)}"}}'
             )
-        kind, members = self._members(event)
-        return orjson.dumps({"type": kind, "event_id": event_id, **members}).decode()
+            return [frame]
+        told = [self._members(event)]
+        if isinstance(event, SessionCreated):
+            conversation = {"id": event.conversation_id, "object": "realtime.conversation"}
+            told.append(("conversation.created", {"conversation": conversation}))
+        frames = [self._dialect.write(kind, members) for kind, members in told]
+        return [_frame(*frame) for frame in frames if frame is not None]
 
     def _members(self, event: Event) -> tuple[str, dict[str, Any]]:
         match event:
@@ -222,6 +230,10 @@ class Encoder:
                 }
             case _:
                 assert_never(event)
+
+
+def _frame(kind: str, members: Json) -> str:
+    return orjson.dumps({"type": kind, "event_id": new_id("event"), **members}).decode()
 
 
 def _item_address(part: Part) -> Json:

@@ -63,21 +63,30 @@ async def realtime(websocket: WebSocket) -> None:
 
 async def _serve(websocket: WebSocket, admission: Admission, settings: Settings) -> None:
     limits, profile, config = settings.server.limits, admission.profile, admission.config
+    dialect = admission.dialect
     hub = hub_of(websocket.app)
     quota = hub.quotas.of(admission.identity.key_id)
     metrics: Metrics = websocket.app.state.metrics
     traces: Traces = websocket.app.state.traces
-    with hub, quota, metrics.session("ga", profile.name, config.type):
+    with hub, quota, metrics.session(dialect.name, profile.name, config.type):
         async with hub.new_session(config, profile, quota) as session:
             session.watch(metrics)
-            log.info("session %s begins: %s, %s, %s", session.id, config.type, config.model, profile.name)
+            log.info(
+                "session %s begins: %s, %s, %s, %s",
+                session.id,
+                config.type,
+                config.model,
+                profile.name,
+                dialect.name,
+            )
             peer = WebSocketPeer(
                 websocket,
-                Encoder(session.id, hub.expiry(), profile),
+                Encoder(session.id, hub.expiry(), profile, dialect),
                 Decoder(
                     max_append_bytes=limits.max_append_bytes,
                     max_item_bytes=limits.max_item_bytes,
                     profile=profile,
+                    dialect=dialect,
                     session_type=config.type,
                     on_ignored=lambda _: metrics.ignored_member(),
                 ),

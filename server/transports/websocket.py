@@ -71,12 +71,12 @@ class WebSocketPeer:
         """Queue an event. A client that lets too much pile up is disconnected."""
         if self._overflowed:
             return
-        text = self._encoder.encode(event)
-        self._unsent += len(text)
-        if self._unsent > self._max_outbox_bytes and len(self._outbox) > 1:
-            self._overflowed = True
-        self._outbox.append(text)
-        self._has_events.set()
+        for text in self._encoder.encode(event):
+            self._unsent += len(text)
+            if self._unsent > self._max_outbox_bytes and len(self._outbox) > 1:
+                self._overflowed = True
+            self._outbox.append(text)
+            self._has_events.set()
         if self._unsent > _HIGH_WATER:
             self._has_room.clear()
 
@@ -187,7 +187,8 @@ class WebSocketPeer:
         error = ErrorRaised(InvalidRequest(why, code=code), None)
         with suppress(TimeoutError, WebSocketDisconnect):
             async with asyncio.timeout(_FAREWELL_S):
-                await self._websocket.send_text(self._encoder.encode(error))
+                for text in self._encoder.encode(error):
+                    await self._websocket.send_text(text)
                 await self._close(1001, f"{error.kind}.{code}")
 
     async def _close(self, code: int, reason: str) -> None:

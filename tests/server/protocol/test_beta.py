@@ -332,7 +332,8 @@ def tell(kind: str, members: Json) -> Json | None:
 
 
 def as_ga(event: Any) -> tuple[str, Json]:
-    data = orjson.loads(Encoder("sess_1", 1_700_000_000).encode(event))
+    (frame,) = Encoder("sess_1", 1_700_000_000).encode(event)
+    data = orjson.loads(frame)
     return data.pop("type"), {name: value for name, value in data.items() if name != "event_id"}
 
 
@@ -434,7 +435,7 @@ def test_a_transcription_session_has_events_of_its_own(kind: Any) -> None:
         {"type": "transcription", "audio": {"input": {"turn_detection": {"type": "semantic_vad"}}}}
     )
 
-    told = tell(*as_ga(kind(config)))
+    told = tell(*as_ga(kind(config, *["conv_1"] if kind is SessionCreated else [])))
 
     assert told is not None
     assert check_shape(told, "beta") == []

@@ -345,7 +345,8 @@ def take(engine: Engine, text: str) -> None:
         if isinstance(effect, StartGeneration):
             orjson.dumps([tool.parameters for tool in effect.request.tools])
         if isinstance(effect, Emit):
-            event = orjson.loads(encoder.encode(effect.event))
+            (frame,) = encoder.encode(effect.event)
+            event = orjson.loads(frame)
             assert event["type"]
             assert event["event_id"].startswith("event_")
             if event["type"] == "error":

@@ -81,7 +81,7 @@ DONE = ResponseState(
 )
 # Each event, its name, and its members where they are few enough to be read at a glance.
 EVENTS: list[tuple[Event, str, dict[str, Any] | None]] = [
-    (SessionCreated(session_config()), "session.created", None),
+    (SessionCreated(session_config(), "conv_1"), "session.created", None),
     (SessionUpdated(session_config()), "session.updated", None),
     (
         ErrorRaised(InvalidRequest("no", code="invalid_value", param="session.x"), "e1"),
@@ -310,7 +310,8 @@ SDK: TypeAdapter[Any] = TypeAdapter(RealtimeServerEvent)
 
 
 def encode(event: Event) -> dict[str, Any]:
-    data = orjson.loads(Encoder("sess_1", 1_700_000_000).encode(event))
+    (frame,) = Encoder("sess_1", 1_700_000_000).encode(event)
+    data = orjson.loads(frame)
     assert isinstance(data, dict)
     return data
 
@@ -349,7 +350,7 @@ def test_speech_leaves_in_the_format_of_its_response() -> None:
 def test_every_event_has_an_id_of_its_own() -> None:
     encoder = Encoder("sess_1", 0)
 
-    ids = {orjson.loads(encoder.encode(BufferCleared()))["event_id"] for _ in range(100)}
+    ids = {orjson.loads(encoder.encode(BufferCleared())[0])["event_id"] for _ in range(100)}
 
     assert len(ids) == 100
 
