@@ -18,6 +18,7 @@ __all__ = [
     "ForgetItem",
     "KeepClip",
     "ReportFirstOutput",
+    "ReportTruncation",
     "Speak",
     "SpeechStyle",
     "StartGeneration",
@@ -164,6 +165,15 @@ class ReportFirstOutput:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class ReportTruncation:
+    """The context of a response was too long: `items` of its oldest items left, about `tokens` remain."""
+
+    response_id: str
+    items: int
+    tokens: int
+
+
 Effect = (
     Emit
     | Configure
@@ -180,4 +190,5 @@ Effect = (
     | FinishSpeaking
     | StopGeneration
     | ReportFirstOutput
+    | ReportTruncation
 )

@@ -44,6 +44,7 @@ from pipeline.effects import (
     ForgetItem,
     KeepClip,
     ReportFirstOutput,
+    ReportTruncation,
     Speak,
     StartGeneration,
     StartUtterance,
@@ -283,6 +284,14 @@ class Session:
                     running[1].cancel()
             case ReportFirstOutput(response_id, seconds):
                 log.info("session %s: %s answers after %.0f ms", self.id, response_id, 1000 * seconds)
+            case ReportTruncation(response_id, items, tokens):
+                log.info(
+                    "session %s: %s is answered without the %d oldest items; about %d tokens remain",
+                    self.id,
+                    response_id,
+                    items,
+                    tokens,
+                )
             case _:
                 assert_never(effect)
 

@@ -15,7 +15,9 @@ from pipeline.items import (
 )
 from providers.contracts import (
     AssistantMessage,
+    FunctionTool,
     ImagePart,
+    LlmRequest,
     Message,
     SystemMessage,
     TextPart,
@@ -24,11 +26,23 @@ from providers.contracts import (
     UserMessage,
 )
 
-__all__ = ["build_messages", "estimate_tokens"]
+__all__ = [
+    "build_messages",
+    "item_tokens",
+    "message_tokens",
+    "request_tokens",
+    "text_tokens",
+    "tools_tokens",
+]
 
 # A model must see an output behind every call, or providers refuse the whole request. A user who speaks
 # before the client has answered a call gets a reply that knows the call is still running.
 _PENDING_OUTPUT = "The result is not available yet."
+
+# Estimates, for providers that do not count and for what has not been counted yet.
+_MESSAGE_TOKENS = 4  # for the role and the borders of each message
+_LOW_IMAGE_TOKENS = 85  # OpenAI's price of an image at low detail
+_HIGH_IMAGE_TOKENS = 800  # between 765, a square at OpenAI, and what larger ones cost there and elsewhere
 
 
 def build_messages(instructions: str, items: Sequence[Item]) -> tuple[Message, ...]:
@@ -90,17 +104,55 @@ def _message(item: MessageItem) -> Message | None:
     return SystemMessage(text) if item.role == "system" else AssistantMessage(text)
 
 
-def estimate_tokens(messages: Iterable[Message]) -> int:
-    """Roughly what a model would count, for providers that do not say: a token is about four letters."""
-    letters = 0
-    for message in messages:
-        match message:
-            case SystemMessage(text):
-                letters += len(text)
-            case UserMessage():
-                letters += len(message.text)
-            case AssistantMessage(text, calls):
-                letters += len(text) + sum(len(call.name) + len(call.arguments) for call in calls)
-            case ToolMessage():
-                letters += len(message.output)
-    return -(-letters // 4)
+def request_tokens(request: LlmRequest) -> int:
+    """Roughly what a model would count for a whole request."""
+    return sum(map(message_tokens, request.messages)) + tools_tokens(request.tools)
+
+
+def message_tokens(message: Message) -> int:
+    """Roughly what a model would count for one message."""
+    match message:
+        case SystemMessage(text):
+            return _MESSAGE_TOKENS + text_tokens(text)
+        case UserMessage(parts):
+            return _MESSAGE_TOKENS + sum(map(_part_tokens, parts))
+        case AssistantMessage(text, calls):
+            called = sum(text_tokens(call.name) + text_tokens(call.arguments) for call in calls)
+            return _MESSAGE_TOKENS + text_tokens(text) + called
+        case ToolMessage():
+            return _MESSAGE_TOKENS + text_tokens(message.output)
+
+
+def item_tokens(item: Item) -> int:
+    """Roughly what an item adds to the context."""
+    match item:
+        case MessageItem():
+            message = _message(item)
+            return 0 if message is None else message_tokens(message)
+        case FunctionCall():
+            return _MESSAGE_TOKENS + text_tokens(item.name) + text_tokens(item.arguments)
+        case FunctionCallOutput():
+            return _MESSAGE_TOKENS + text_tokens(item.output)
+
+
+def tools_tokens(tools: Iterable[FunctionTool]) -> int:
+    """Roughly what a model would count for the descriptions of its tools."""
+    return sum(
+        _MESSAGE_TOKENS
+        + text_tokens(tool.name)
+        + text_tokens(tool.description or "")
+        + text_tokens(str(tool.parameters or ""))  # about as long as its JSON
+        for tool in tools
+    )
+
+
+def text_tokens(text: str) -> int:
+    """A token is about four bytes: four letters of English, or a character and a third of Chinese."""
+    size = len(text) if text.isascii() else len(text.encode(errors="replace"))
+    return -(-size // 4)
+
+
+def _part_tokens(part: TextPart | ImagePart) -> int:
+    if isinstance(part, ImagePart):
+        return _LOW_IMAGE_TOKENS if part.detail == "low" else _HIGH_IMAGE_TOKENS
+    return text_tokens(part.text)

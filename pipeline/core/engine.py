@@ -301,7 +301,7 @@ class Engine:
             self._listener.check_clips(entries)
             responder.check_references(entries)
             context = [self._context_item(entry) for entry in entries]
-        responder.begin(response, context)
+        responder.begin(response, context, explicit=params.input is not None)
 
     def _context_item(self, entry: Item | ItemReference) -> Item:
         """An item of a response's own context: one of the conversation, or one that exists only there."""

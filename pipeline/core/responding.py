@@ -20,12 +20,13 @@ from pipeline.commands import (
     ToolCallGenerated,
     ToolCallOpened,
 )
-from pipeline.core.context import build_messages, estimate_tokens
+from pipeline.core.context import build_messages, request_tokens
 from pipeline.core.playback import SpokenText
 from pipeline.core.reconfiguring import check_change
 from pipeline.core.response import Response
 from pipeline.core.state import State
-from pipeline.effects import CutAudio, SpeechStyle, StartGeneration, StopGeneration
+from pipeline.core.truncation import ContextKeeper, ContextTooLongError
+from pipeline.effects import CutAudio, ReportTruncation, SpeechStyle, StartGeneration, StopGeneration
 from pipeline.errors import InvalidRequest
 from pipeline.events import ResponseStatus, StatusDetails, Usage
 from pipeline.items import InputAudio, Item, ItemReference, MessageItem, OutputAudio
@@ -43,6 +44,7 @@ class _Running:
     response: Response
     context: list[Item]  # as it was when the response was created
     waiting: set[Clip]  # transcripts that the generation needs
+    explicit: bool = False  # whether the client put the context together, item by item
     automatic: str | None = None  # the item whose turn it answers, when nobody asked for it
     request: LlmRequest | None = None  # once the generation has started
     finished: GenerationFinished | None = None  # once the model has said everything
@@ -54,6 +56,7 @@ class Responder:
         self._is_pending = is_pending
         self._responses: dict[str, _Running] = {}
         self._spoken: dict[str, SpokenText] = {}  # of messages in the conversation, by item id
+        self._contexts = ContextKeeper(state.catalog, state.conversation)
         self._cuts: dict[str, int] = {}  # truncations that arrived before the message was done
 
     @property
@@ -109,8 +112,18 @@ class Responder:
                     param=f"response.input[{index}].id",
                 )
 
-    def begin(self, response: Response, context: list[Item], *, automatic: str | None = None) -> None:
-        """Announce the response; generate as soon as every transcript in its context is known."""
+    def begin(
+        self,
+        response: Response,
+        context: list[Item],
+        *,
+        explicit: bool = False,
+        automatic: str | None = None,
+    ) -> None:
+        """Announce the response; generate as soon as every transcript in its context is known.
+
+        The context is the conversation, or `explicit`: the client put it together.
+        """
         waiting = {
             (item.id, index)
             for item in context
@@ -118,7 +131,7 @@ class Responder:
             for index, part in enumerate(item.content)
             if isinstance(part, InputAudio) and self._is_pending(item.id, index)
         }
-        running = _Running(response, context, waiting, automatic)
+        running = _Running(response, context, waiting, explicit, automatic)
         self._responses[response.id] = running
         response.announce()
         if not waiting:
@@ -130,9 +143,17 @@ class Responder:
             # A cough or a noise: there is nothing to answer, and a model made to would invent something.
             self._close(running, "completed")
             return
+        items = [self._current(item) for item in running.context]
+        try:
+            fitted = self._contexts.fit(config, items, remember=not running.explicit)
+        except ContextTooLongError as error:
+            self._fail(running, "context_length_exceeded", str(error))
+            return
+        if fitted.left:
+            self._state.do(ReportTruncation(response.id, len(fitted.left), fitted.tokens))
         output = config.audio.output
         running.request = LlmRequest(
-            messages=build_messages(config.instructions, [self._current(item) for item in running.context]),
+            messages=build_messages(config.instructions, fitted.items),
             tools=config.tools,
             tool_choice=config.tool_choice,
             parallel_tool_calls=config.parallel_tool_calls,
@@ -212,6 +233,8 @@ class Responder:
         if running is None:
             return
         running.finished = fact
+        if fact.usage is not None and running.request is not None:
+            self._contexts.learn(running.response.config.model, running.request, fact.usage.input_tokens)
         cut_off = fact.reason in ("length", "content_filter")
         # What was said before a limit is still spoken; only then is the response over.
         if not running.response.finish_text("incomplete" if cut_off else "completed"):
@@ -307,6 +330,7 @@ class Responder:
         """Forget the item; a response that waited for its transcript waits no longer."""
         self._spoken.pop(item_id, None)
         self._cuts.pop(item_id, None)
+        self._contexts.forget(item_id)
         for running in list(self._responses.values()):
             running.response.item_deleted(item_id)
             kept = {clip for clip in running.waiting if clip[0] != item_id}
@@ -341,5 +365,5 @@ def _usage(running: _Running) -> Usage:
     if running.finished is not None and running.finished.usage is not None:
         usage = running.finished.usage
         return Usage(usage.input_tokens, usage.output_tokens, usage.cached_tokens)
-    read = estimate_tokens(running.request.messages) if running.request else 0
+    read = request_tokens(running.request) if running.request else 0
     return Usage(read, -(-running.response.chars // 4))

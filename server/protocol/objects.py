@@ -45,6 +45,12 @@ __all__ = [
 
 Json = dict[str, Any]
 
+# Of failed responses, by code; all others are ours or a provider's.
+_ERROR_TYPES = {
+    "rate_limit_exceeded": "rate_limit_error",
+    "context_length_exceeded": "invalid_request_error",
+}
+
 
 def session_json(session_id: str, config: SessionConfig, expires_at: int, profile: Profile = PARLEY) -> Json:
     """The complete session object; `expires_at` in unix seconds."""
@@ -243,7 +249,7 @@ def response_json(response: ResponseState) -> Json:
 def _details_json(status: str, details: StatusDetails) -> Json:
     if details.code is not None:
         # The type tells a client's retry logic whose fault it was, as HTTP errors of the API do.
-        kind = "rate_limit_error" if details.code == "rate_limit_exceeded" else "server_error"
+        kind = _ERROR_TYPES.get(details.code, "server_error")
         return {"type": status, "error": {"type": kind, "code": details.code, "message": details.message}}
     return {"type": status, "reason": details.reason}
 

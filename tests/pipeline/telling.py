@@ -15,6 +15,7 @@ from pipeline.effects import (
     ForgetItem,
     KeepClip,
     ReportFirstOutput,
+    ReportTruncation,
     Speak,
     StartGeneration,
     StartUtterance,
@@ -105,6 +106,8 @@ def line_of(effect: Effect) -> str:
             return f"> stop {response_id}"
         case ReportFirstOutput(response_id, seconds):
             return f"> first output {response_id} after {seconds:.3f} s"
+        case ReportTruncation(response_id, items, tokens):
+            return f"> truncate {response_id} by {items} items to {tokens} tokens"
         case _:
             assert_never(effect)
 

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.context import build_messages, estimate_tokens
+from pipeline.core.context import build_messages, item_tokens, message_tokens, request_tokens
 from pipeline.items import (
     FunctionCall,
     FunctionCallOutput,
@@ -18,7 +19,10 @@ from pipeline.items import (
 )
 from providers.contracts import (
     AssistantMessage,
+    FunctionTool,
     ImagePart,
+    LlmRequest,
+    Message,
     SystemMessage,
     TextPart,
     ToolCall,
@@ -73,14 +77,42 @@ def test_a_call_that_was_cut_off_is_left_out_with_its_output() -> None:
     assert build_messages("", items) == ()
 
 
-def test_tokens_are_a_quarter_of_the_letters() -> None:
+@pytest.mark.parametrize(
+    ("message", "tokens"),
+    [
+        pytest.param(SystemMessage("12345678"), 6, id="a quarter of the letters"),
+        pytest.param(SystemMessage("123456789"), 7, id="begun tokens count"),
+        pytest.param(
+            SystemMessage("\u4f60\u597d\u4f60\u597d"), 7, id="a character of three bytes is most of a token"
+        ),
+        pytest.param(SystemMessage("\ud83d"), 5, id="half a character"),
+        pytest.param(UserMessage((TextPart("1234"), ImagePart("x" * 99_999))), 805, id="an image"),
+        pytest.param(UserMessage((ImagePart("x", "high"), ImagePart("x", "low"))), 889, id="two images"),
+        pytest.param(AssistantMessage("1234", (ToolCall("c", "5678", "90"),)), 7, id="a call"),
+        pytest.param(ToolMessage("c", "weather", "sunny"), 6, id="an output"),
+    ],
+)
+def test_tokens_are_estimated_message_by_message(message: Message, tokens: int) -> None:
+    assert message_tokens(message) == tokens
+
+
+def test_a_request_costs_its_messages_and_its_tools() -> None:
+    tool = FunctionTool("look", "Looks", {"type": "object"})
+    messages = (SystemMessage("Hi"), UserMessage((TextPart("Look"),)))
+
+    assert request_tokens(LlmRequest(messages)) == 5 + 5
+    assert request_tokens(LlmRequest(messages, (tool, FunctionTool("f")))) == 10 + (4 + 1 + 2 + 5) + (4 + 1)
+
+
+def test_items_cost_what_their_messages_do() -> None:
     items: list[Item] = [
-        MessageItem("m", "user", (InputText("12345678"),)),
+        MessageItem("m", "user", (InputText("12345678"), InputImage("data:x", "low"))),
+        MessageItem("n", "assistant", (OutputAudio(""),)),
         FunctionCall("f", "c", "1234", "1234"),
         FunctionCallOutput("o", "c", "12345"),
     ]
 
-    assert estimate_tokens(build_messages("", items)) == 6
+    assert sum(map(item_tokens, items)) == sum(map(message_tokens, build_messages("", items)))
 
 
 words = st.sampled_from(["", "one", "two"])

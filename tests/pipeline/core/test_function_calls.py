@@ -147,7 +147,7 @@ def test_cancelling_while_a_call_streams_leaves_it_incomplete_and_unread(play: P
         'arguments.done item_2 a weather({"ci)',
         'item.done item_2 a weather({"ci) incomplete after item_1',
         'output_item.done resp_1[0] item_2 a weather({"ci) incomplete',
-        "response.done resp_1 cancelled (client_cancelled) [item_2] 2+1 tokens",
+        "response.done resp_1 cancelled (client_cancelled) [item_2] 18+1 tokens",
     )
     script.tell(ToolCallGenerated("resp_1", 0, 'ty":1}')).expect()
     script.tell(CreateResponse()).expect("response.created resp_2", "> generate resp_2 with lab/llm")

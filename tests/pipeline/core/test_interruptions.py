@@ -43,7 +43,7 @@ def test_speech_cuts_an_answer_off_in_its_first_frame(play: Play) -> None:
         "> listen item_3 from 0 with lab/stt",
         "> stop resp_1",
         *CANCELLED_SPEECH,
-        "response.done resp_1 cancelled (turn_detected) [item_2] 1+4 tokens",
+        "response.done resp_1 cancelled (turn_detected) [item_2] 5+4 tokens",
     )
     script.tell(SpeechSynthesized("resp_1", bytes(100)), TextGenerated("resp_1", " Four.")).expect()
     script.tell(TruncateItem("item_2", 0, 500)).expect(
@@ -72,7 +72,7 @@ def test_speech_before_the_first_audio_cuts_the_answer_off_too(play: Play) -> No
         "> listen ...",
         "> stop resp_1",
         *CANCELLED_SPEECH,
-        "response.done resp_1 cancelled (turn_detected) [item_2] 1+4 tokens",
+        "response.done resp_1 cancelled (turn_detected) [item_2] 5+4 tokens",
     )
 
 
@@ -140,7 +140,7 @@ def test_cancelling_ends_what_runs_in_the_conversation(play: Play) -> None:
     script.tell(CancelResponse()).expect(
         "> stop resp_1",
         *CANCELLED_SPEECH,
-        "response.done resp_1 cancelled (client_cancelled) [item_2] 1+4 tokens",
+        "response.done resp_1 cancelled (client_cancelled) [item_2] 5+4 tokens",
     )
     script.tell(CancelResponse(event_id="again")).expect("error response_cancel_not_active - again")
 

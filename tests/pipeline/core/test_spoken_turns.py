@@ -332,7 +332,7 @@ def test_answering_and_interrupting_can_be_switched_off_apart(
         "speech_started item_2 at 0",
         "> listen item_2 from 0 with lab/stt",
         *(
-            ["> stop resp_1", "response.done resp_1 cancelled (turn_detected) 1+0 tokens"]
+            ["> stop resp_1", "response.done resp_1 cancelled (turn_detected) 5+0 tokens"]
             if interrupt
             else []
         ),

@@ -118,7 +118,7 @@ def test_usage_is_estimated_where_the_provider_does_not_count(play: Play) -> Non
     ).skip()
 
     script.tell(GenerationFinished("resp_1", "stop")).expect(
-        *["..."] * 4, "response.done resp_1 completed [item_2] 3+3 tokens"
+        *["..."] * 4, "response.done resp_1 completed [item_2] 7+3 tokens"
     )
 
 
