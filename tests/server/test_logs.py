@@ -122,6 +122,6 @@ async def test_not_even_debug_logs_show_a_key_or_what_was_said() -> None:
                 if event.type == "response.done":
                     break
 
-    assert "begins with builtin/echo" in stream.getvalue()
+    assert "begins: realtime, builtin/echo" in stream.getvalue()
     assert key not in stream.getvalue()
     assert "a secret" not in stream.getvalue()
