@@ -4,7 +4,7 @@ import asyncio
 import base64
 import functools
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -126,14 +126,14 @@ class Talk:
     oracle: Oracle = field(default_factory=Oracle)
     events: list[Event] = field(default_factory=list)  # everything received, in order
     session: Event = field(default_factory=dict)  # as the server showed it last
-    sent: int = 0
+    sent: list[Event] = field(default_factory=list)  # every event, in order
 
     # --- sending --------------------------------------------------------------------------------------
 
     async def send(self, type: str, **members: Any) -> str:
         """Send an event; returns its `event_id`, made up unless given."""
-        self.sent += 1
-        event = {"type": type, "event_id": f"mine_{self.sent}"} | members
+        event = {"type": type, "event_id": f"mine_{len(self.sent) + 1}"} | members
+        self.sent.append(event)
         self.oracle.sent(event)
         await self.wire.send_event(event)
         return str(event["event_id"])
@@ -195,7 +195,7 @@ class Talk:
 
     async def update(self, **session: Any) -> Event:
         """Change the session; its new state."""
-        id = await self.send("session.update", session={"type": "realtime"} | session)
+        id = await self.send("session.update", session={"type": self.session["type"]} | session)
         for event in await self.settle():
             assert not _answers(event, id), f"the update was refused: {event}"
         return self.session
@@ -290,10 +290,20 @@ def _shared_client(server_url: str) -> AsyncOpenAI:
 
 @asynccontextmanager
 async def talk(
-    server_url: str, model: str = ECHO, *, text: bool = False, **session: Any
+    server_url: str,
+    model: str | None = ECHO,
+    *,
+    text: bool = False,
+    query: Mapping[str, str] | None = None,
+    **session: Any,
 ) -> AsyncIterator[Talk]:
-    """A connection of the real SDK; `session` (and `text` for written replies) is applied first."""
-    async with _shared_client(server_url).realtime.connect(model=model) as connection:
+    """A connection of the real SDK; `session` (and `text` for written replies) is applied first.
+
+    `query` is added to the URL, such as `{"profile": "openai"}`.
+    """
+    options: Any = {"model": model} if model else {}
+    extra = dict(query or {})
+    async with _shared_client(server_url).realtime.connect(extra_query=extra, **options) as connection:
         talk = Talk(SdkWire(connection))
         await _converse(talk)
         if text or session:
