@@ -27,6 +27,8 @@ __all__ = ["AnyItem", "InputEntry", "decode_audio", "item_value"]
 ItemId = Annotated[str, Field(min_length=1, max_length=32)]
 _CALL_ID = re.compile(r"[a-zA-Z0-9_-]+")
 _MAX_PARTS = 256
+_IMAGE_URI = re.compile(r"data:image/(png|jpe?g);base64,")
+_IMAGE_STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 
 # What each role may say: by OpenAI's protocol, and beyond it. The short names are those of the beta dialect
 # and of retrieved items; speech of the assistant is what a client replays of an earlier conversation.
@@ -83,10 +85,11 @@ InputEntry = Annotated[
 ]
 
 
-def item_value(item: Any, path: str, max_audio_bytes: int, profile: Profile = PARLEY) -> Item | ItemReference:
+def item_value(item: Any, path: str, max_bytes: int, profile: Profile = PARLEY) -> Item | ItemReference:
     """The item as the pipeline knows it, its id empty when the client chose none.
 
-    `path` is its place in the client event, for `param` in errors.
+    `path` is its place in the client event, for `param` in errors; `max_bytes` is for each recording and each
+    image.
     """
     match item:
         case WireReference():
@@ -100,7 +103,7 @@ def item_value(item: Any, path: str, max_audio_bytes: int, profile: Profile = PA
             return FunctionCallOutput(item.id or "", item.call_id, item.output)
         case WireMessage():
             content = tuple(
-                _part(part, item.role, f"{path}.content[{index}]", max_audio_bytes, profile)
+                _part(part, item.role, f"{path}.content[{index}]", max_bytes, profile)
                 for index, part in enumerate(item.content)
             )
             return MessageItem(item.id or "", item.role, content)
@@ -115,7 +118,7 @@ def _check_call_id(call_id: str, path: str) -> None:
         )
 
 
-def _part(part: WirePart, role: str, path: str, max_audio_bytes: int, profile: Profile) -> ContentPart:
+def _part(part: WirePart, role: str, path: str, max_bytes: int, profile: Profile) -> ContentPart:
     understood = _PART_TYPES[role] if profile.strict else _PART_TYPES[role] | _MORE_PART_TYPES[role]
     if part.type not in understood:
         supported = ", ".join(f"'{name}'" for name in sorted(understood))
@@ -127,10 +130,10 @@ def _part(part: WirePart, role: str, path: str, max_audio_bytes: int, profile: P
         case "input_audio":
             if part.audio is None and part.transcript is None:
                 raise missing(f"{path}.audio")
-            data = decode_audio(part.audio or "", f"{path}.audio", max_audio_bytes)
+            data = decode_audio(part.audio or "", f"{path}.audio", max_bytes)
             return InputAudio(part.transcript, data=data)
         case "input_image":
-            return InputImage(_image(part.image_url, f"{path}.image_url"), part.detail or "auto")
+            return InputImage(_image(part.image_url, f"{path}.image_url", max_bytes), part.detail or "auto")
         case "output_audio" | "audio":
             # History that a client replays: only the words matter to the model.
             if part.transcript is None:
@@ -142,12 +145,17 @@ def _part(part: WirePart, role: str, path: str, max_audio_bytes: int, profile: P
             return OutputText(part.text) if role == "assistant" else InputText(part.text)
 
 
-def _image(url: str | None, param: str) -> str:
+def _image(url: str | None, param: str, max_bytes: int) -> str:
+    """The data URI itself, which is what models are sent, once it is known to hold an image."""
     if url is None:
         raise missing(param)
-    if not url.startswith(("data:image/png;base64,", "data:image/jpeg;base64,", "data:image/jpg;base64,")):
+    head = _IMAGE_URI.match(url)
+    data = _decode(url[head.end() :], param, max_bytes, "image") if head else b""
+    if not data.startswith(_IMAGE_STARTS):
         raise InvalidRequest(
-            f"Invalid '{param}': expected a base64 data URI of a PNG or JPEG image.", param=param
+            f"Invalid '{param}': expected a base64 data URI of a PNG or JPEG image, such as "
+            "'data:image/png;base64,...'.",
+            param=param,
         )
     return url
 
@@ -158,8 +166,12 @@ def decode_audio(text: Any, param: str, max_bytes: int) -> bytes:
         raise InvalidRequest(
             f"Invalid type for '{param}': expected a base64 string.", code="invalid_type", param=param
         )
+    return _decode(text, param, max_bytes, "audio")
+
+
+def _decode(text: str, param: str, max_bytes: int, what: str) -> bytes:
     too_large = InvalidRequest(
-        f"Invalid '{param}': the audio is larger than {max_bytes} bytes. Send it in smaller pieces.",
+        f"Invalid '{param}': the {what} is larger than {max_bytes} bytes. Send less at once.",
         code="string_above_max_length",
         param=param,
     )

@@ -51,6 +51,12 @@ def message(*content: Any, role: str = "user", **members: Any) -> dict[str, Any]
     return {"type": "message", "role": role, "content": list(content)} | members
 
 
+def image(url: str) -> BadInput:
+    """A message with an image that cannot be seen."""
+    content = message({"type": "input_image", "image_url": url})
+    return item("item.content[0].image_url", content, "invalid_value")
+
+
 TEXT = {"type": "input_text", "text": "Hello"}
 MISSING = "missing_required_parameter"
 TD = "audio.input.turn_detection"
@@ -219,6 +225,27 @@ SESSION = {
     "a workflow name as a number": update("tracing", {"workflow_name": 5}, TYPE, "tracing.workflow_name"),
     "an unknown effort": update("reasoning", {"effort": "heroic"}, "invalid_value", "reasoning.effort"),
     "a prompt without an id": update("prompt", {"version": "1"}, MISSING, "prompt.id"),
+    "a prompt of a server without any": update("prompt", {"id": "greeter"}, "invalid_value"),
+    "an effort without a word": update(
+        "reasoning", {"effort": 3}, ("invalid_value", *TYPE), "reasoning.effort"
+    ),
+    "reasoning in words": update("reasoning", "hard"),
+    "fewer tokens than none": update(
+        "truncation",
+        {"type": "retention_ratio", "retention_ratio": 0.5, "token_limits": {"post_instructions": -1}},
+        RANGE,
+        "truncation.token_limits.post_instructions",
+    ),
+    "parallel calls in words": update("parallel_tool_calls", "yes"),
+    "seventeen pairs in a trace": update(
+        "tracing",
+        {"metadata": {f"k{n}": "v" for n in range(17)}},
+        ("object_above_max_properties", "array_above_max_length", "invalid_value"),
+        "tracing.metadata",
+    ),
+    "a long value in a trace": update(
+        "tracing", {"metadata": {"k": "v" * 513}}, TOO_LONG, "tracing.metadata.k"
+    ),
     "an unknown include": update("include", ["everything"], "invalid_value", "include[0]"),
 }
 
@@ -268,9 +295,17 @@ ITEMS = {
     "an image without an address": item(
         "item.content[0].image_url", message({"type": "input_image"}), MISSING
     ),
+    "an image that is no base64": image("data:image/png;base64,***"),
+    "an image that is none": image("data:image/png;base64,SGVsbG8="),
+    "an image of a kind that models do not see": image("data:image/gif;base64,R0lGODlhAQABAAAAACw="),
+    "an image that is named otherwise": image("data:image/gif;base64,iVBORw0KGgo="),
+    "an image somewhere else": image("http://127.0.0.1/image.png"),
+    "an image without its data": image("data:image/png;base64,"),
     "an unknown detail": item(
         "item.content[0].detail",
-        message({"type": "input_image", "image_url": "data:image/png;base64,AAAA", "detail": "crisp"}),
+        message(
+            {"type": "input_image", "image_url": "data:image/png;base64,iVBORw0KGgo=", "detail": "crisp"}
+        ),
         "invalid_value",
     ),
     "an id as a number": item("item.id", message(TEXT, id=5)),
@@ -389,6 +424,16 @@ RESPONSES = {
     ),
     "a long metadata key": respond("metadata", {"k" * 65: "v"}, TOO_LONG, "metadata"),
     "a long metadata value": respond("metadata", {"k": "v" * 513}, TOO_LONG, "metadata.k"),
+    "a prompt for a response of a server without any": respond("prompt", {"id": "p"}, "invalid_value"),
+    "an unknown effort of a response": respond(
+        "reasoning", {"effort": "heroic"}, "invalid_value", "reasoning.effort"
+    ),
+    "an image in the input that is none": respond(
+        "input",
+        [message({"type": "input_image", "image_url": "data:image/png;base64,AAAA"})],
+        "invalid_value",
+        "input[0].content[0].image_url",
+    ),
     "cancel of nothing": BadInput({"type": "response.cancel"}, "response_cancel_not_active"),
     "cancel of an unknown response": BadInput(
         {"type": "response.cancel", "response_id": "resp_nobody"}, "response_cancel_not_active"

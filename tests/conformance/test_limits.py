@@ -96,6 +96,21 @@ async def test_a_recording_beyond_the_limit_is_refused(tight_url: str) -> None:
         assert "20000" in error["message"]
 
 
+async def test_an_image_beyond_the_limit_is_refused(tight_url: str) -> None:
+    async with talk(tight_url) as session:
+        refused: list[Event] = []
+        for size in (20_000, 20_001):
+            data = b"\x89PNG\r\n\x1a\n".ljust(size, b"\0")
+            url = "data:image/png;base64," + base64.b64encode(data).decode()
+            item = {"type": "message", "role": "user", "content": [{"type": "input_image", "image_url": url}]}
+            await session.send("conversation.item.create", item=item)
+            refused += [event["error"] for event in await session.settle() if event["type"] == "error"]
+
+        (error,) = refused
+        assert (error["code"], error["param"]) == ("string_above_max_length", "item.content[0].image_url")
+        assert "20000" in error["message"]
+
+
 async def test_a_buffer_that_is_full_refuses_audio_until_it_is_committed(tight_url: str) -> None:
     manual = {"input": {"turn_detection": None, "transcription": None}}
     async with talk(tight_url, audio=manual) as session:

@@ -68,7 +68,7 @@ SESSION: Event = {
 PARTS: list[Event] = [
     {"type": "input_text", "text": "Hello"},
     {"type": "input_audio", "audio": "AAAAAA==", "transcript": "Hi"},
-    {"type": "input_image", "image_url": "data:image/png;base64,AAAA", "detail": "low"},
+    {"type": "input_image", "image_url": "data:image/png;base64,iVBORw0KGgo=", "detail": "low"},
 ]
 MESSAGE: Event = {"type": "message", "role": "user", "status": "completed", "content": PARTS}
 CALL: Event = {"type": "function_call", "name": "f", "arguments": "{}", "call_id": "c"}

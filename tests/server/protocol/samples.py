@@ -68,7 +68,7 @@ ITEMS: list[dict[str, Any]] = [
             {"type": "input_text", "text": "Hi"},
             {"type": "input_audio", "audio": AUDIO},
             {"type": "input_audio", "audio": AUDIO, "transcript": "Hello"},
-            {"type": "input_image", "image_url": "data:image/png;base64,AAAA", "detail": "low"},
+            {"type": "input_image", "image_url": "data:image/png;base64,iVBORw0KGgo=", "detail": "low"},
         ],
     },
     {"type": "message", "role": "system", "content": [{"type": "input_text", "text": "Be good."}]},

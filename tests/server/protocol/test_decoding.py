@@ -113,7 +113,7 @@ def test_audio_is_decoded_once_and_kept_out_of_representations() -> None:
                     InputText("Hi"),
                     InputAudio(data=bytes(4800)),
                     InputAudio("Hello", data=bytes(4800)),
-                    InputImage("data:image/png;base64,AAAA", "low"),
+                    InputImage("data:image/png;base64,iVBORw0KGgo=", "low"),
                 ),
             ),
         ),
