@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tests.conformance.beta import Interpreter
+from tests.conformance.published import DialectName
 from tests.conformance.sequence import Sequence
 from tests.conformance.shapes import check_shape
 
@@ -16,8 +18,11 @@ class NonconformingError(AssertionError):
 class Oracle:
     """Fed with everything that one connection sent and received, in order; raises at the first fault."""
 
-    def __init__(self) -> None:
+    def __init__(self, dialect: DialectName = "ga") -> None:
         self.sequence = Sequence()
+        self.told: list[dict[str, Any]] = []  # every event, as the GA dialect has it
+        self._dialect = dialect
+        self._interpreter = Interpreter() if dialect == "beta" else None
 
     def sent(self, event: Any) -> None:
         """Note what the client is about to send: some orders are only right because it asked for them."""
@@ -26,11 +31,18 @@ class Oracle:
 
     def received(self, event: Mapping[str, Any]) -> None:
         """Check one server event."""
-        problems = check_shape(event) or self.sequence.received(event)
+        problems = check_shape(event, self._dialect) or self._follow(dict(event))
         if problems:
             raise NonconformingError(
                 "\n  ".join([f"{event.get('type')} breaks the protocol:", *problems, str(event)[:800]])
             )
+
+    def _follow(self, event: dict[str, Any]) -> list[str]:
+        told, problems = self._interpreter.as_ga(event) if self._interpreter else ([event], [])
+        for one in told:
+            problems += self.sequence.received(one)
+        self.told += told
+        return problems
 
     def finished(self) -> None:
         """Check that nothing was left open; to be called when no response runs."""
