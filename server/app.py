@@ -13,7 +13,7 @@ from server.errors import install_error_handlers
 from server.hub import Hub
 from server.metrics import Metrics
 from server.quotas import Quotas
-from server.routes import client_secrets, realtime, status
+from server.routes import beta_sessions, client_secrets, realtime, status
 from server.routes import metrics as metrics_route
 from server.settings import Settings
 from server.startup import Prepared, log_choices, prepare
@@ -70,4 +70,5 @@ def create_app(settings: Settings, prepared: Prepared | None = None) -> FastAPI:
     app.include_router(metrics_route.router)
     app.include_router(realtime.router)
     app.include_router(client_secrets.router)
+    app.include_router(beta_sessions.router)
     return app

@@ -18,20 +18,22 @@ from server.protocol.validation import WireModel, check_depth, validate
 from server.requests import identify, read_object
 from server.settings import Settings
 
-__all__ = ["make_secret", "router"]
+__all__ = ["Lifetime", "make_secret", "router"]
 
 router = APIRouter()
 
 _DEFAULT_SECONDS = 600
 
 
-class _Lifetime(WireModel):
+class Lifetime(WireModel):
+    """Of a secret, from when it was made."""
+
     anchor: Literal["created_at"] = "created_at"
     seconds: int = Field(_DEFAULT_SECONDS, ge=10, le=7200)
 
 
 class _Body(WireModel):
-    expires_after: _Lifetime | None = None
+    expires_after: Lifetime | None = None
     session: dict[str, Any] | None = None
 
 
@@ -45,7 +47,7 @@ async def create_client_secret(
         if not check_depth(data):
             raise InvalidRequest("The body is nested too deeply.", code="invalid_value")
         body = validate(_Body, data)
-        lifetime = body.expires_after or _Lifetime()
+        lifetime = body.expires_after or Lifetime()
         value, expires_at, session = make_secret(request, identity, body.session or {}, lifetime.seconds)
     except InvalidRequest as error:
         raise ApiError(400, error.message, code=error.code, param=error.param) from None

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from server.protocol.beta.sessions import ga_session
+from server.protocol.beta.sessions import ga_session, ga_transcription_session
 
 __all__ = ["read"]
 
@@ -28,8 +28,7 @@ def _session_update(event: Json) -> Json:
 def _transcription_session_update(event: Json) -> Json:
     event = event | {"type": "session.update"}
     if isinstance(session := event.get("session"), dict):
-        heard = {name: value for name, value in session.items() if name != "modalities"}
-        event["session"] = {"type": "transcription"} | ga_session(heard)
+        event["session"] = ga_transcription_session(session)
     return event
 
 

@@ -9,7 +9,14 @@ from typing import Any
 
 from server.protocol.session_models import FORMAT_NAMES
 
-__all__ = ["MEMBERS", "beta_format", "beta_modalities", "beta_session", "ga_session"]
+__all__ = [
+    "MEMBERS",
+    "beta_format",
+    "beta_modalities",
+    "beta_session",
+    "ga_session",
+    "ga_transcription_session",
+]
 
 Json = dict[str, Any]
 
@@ -52,6 +59,12 @@ def ga_session(flat: Mapping[str, Any]) -> Json:
         if name in flat:
             _place(session, path, _ga_value(name, flat[name]))
     return session
+
+
+def ga_transcription_session(flat: Mapping[str, Any]) -> Json:
+    """Likewise; `modalities`, which the published type has, says nothing about a session that only hears."""
+    session = ga_session({name: value for name, value in flat.items() if name != "modalities"})
+    return session | {"type": "transcription"}
 
 
 def beta_session(session: Mapping[str, Any]) -> Json:
