@@ -9,7 +9,7 @@ A call and its output leave together. The newest user message and the newest ite
 do not fit: tokens are estimated, and a model that refuses says so better than we could.
 """
 
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
 
 from pipeline.catalog import Catalog
@@ -63,8 +63,13 @@ class ContextKeeper:
             part = truncation.retention_ratio
             if truncation.post_instructions is not None:
                 room = min(room, truncation.post_instructions)
-        costs = [round(scale * item_tokens(item)) for item in items]
-        fitted = fit(items, costs, room, round(part * room), self._gone if remember else ())
+        fitted = fit(
+            items,
+            lambda item: round(scale * item_tokens(item)),
+            room,
+            round(part * room),
+            self._gone if remember else (),
+        )
         if truncation == "disabled" and fitted.tokens_before > room:
             raise ContextTooLongError(
                 f"The conversation has about {fitted.tokens_before} tokens, and only {room} fit into the "
@@ -94,19 +99,23 @@ class ContextKeeper:
 
 
 def fit(
-    items: Sequence[Item], costs: Sequence[int], room: int, target: int, gone: Collection[str] = ()
+    items: Sequence[Item],
+    cost: Callable[[Item], int],
+    room: int,
+    target: int,
+    gone: Collection[str] = (),
 ) -> Fitted:
-    """What stays of `items`, which cost so many tokens each, when more than `room` have to become `target`.
+    """What stays of `items`, each at its `cost` in tokens, when more than `room` have to become `target`.
 
     Items whose ids are in `gone` left an earlier context, and stay out.
     """
-    groups = [_group(item) for item in items]
-    kept = {group for item, group in zip(items, groups, strict=True) if item.id not in gone}
+    grouped = [(item, _group(item)) for item in items]
+    kept = {group for item, group in grouped if item.id not in gone}
     kept |= (safe := _newest(items))
     prices: dict[Hashable, int] = {}  # in the order of age
-    for group, cost in zip(groups, costs, strict=True):
+    for item, group in grouped:
         if group in kept:
-            prices[group] = prices.get(group, 0) + cost
+            prices[group] = prices.get(group, 0) + cost(item)
     tokens = before = sum(prices.values())
     dropped: set[Hashable] = set()
     if tokens > room:
@@ -117,10 +126,9 @@ def fit(
                 dropped.add(group)
                 tokens -= price
     kept -= dropped
-    paired = list(zip(items, groups, strict=True))
     return Fitted(
-        [item for item, group in paired if group in kept],
-        frozenset(item.id for item, group in paired if group in dropped),
+        [item for item, group in grouped if group in kept],
+        frozenset(item.id for item, group in grouped if group in dropped),
         tokens,
         before,
     )

@@ -34,7 +34,7 @@ from pipeline.commands import (
     TruncateItem,
     UpdateSession,
 )
-from pipeline.config import merge
+from pipeline.config import RetentionRatio, merge
 from pipeline.core.engine import Engine
 from pipeline.core.state import EngineLimits
 from pipeline.effects import Emit, StartUtterance
@@ -88,6 +88,7 @@ updates = st.fixed_dictionaries(
         "output_modalities": modalities,
         "tools": tools,
         "tool_choice": choices,
+        "truncation": st.sampled_from(["auto", "disabled", RetentionRatio(0.5, 12), RetentionRatio(1.0, 20)]),
         "audio": st.fixed_dictionaries(
             {},
             optional={
