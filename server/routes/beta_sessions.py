@@ -6,7 +6,6 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import Field
 
 from pipeline.errors import InvalidRequest
-from server.admission import choose_profile
 from server.auth import Identity
 from server.errors import ApiError
 from server.protocol.beta.sessions import beta_session, ga_session, ga_transcription_session
@@ -14,7 +13,6 @@ from server.protocol.beta.writing import rename_paths
 from server.protocol.validation import WireModel, check_depth, validate
 from server.requests import identify, read_object
 from server.routes.client_secrets import Lifetime, make_secret
-from server.settings import Settings
 
 __all__ = ["router"]
 
@@ -54,13 +52,7 @@ async def create_transcription_session(request: Request, identity: _Caller) -> _
 
 
 def _answer(request: Request, identity: Identity, body: _Json, session: _Json) -> _Json:
-    settings: Settings = request.app.state.settings
     try:
-        if choose_profile(request.query_params.get("profile"), settings.server.profile).strict:
-            raise InvalidRequest(
-                "The beta shape of the Realtime API is not served any more; use /v1/realtime/client_secrets.",
-                code="beta_api_shape_disabled",
-            )
         if not check_depth(body):
             raise InvalidRequest("The body is nested too deeply.", code="invalid_value")
         secret = validate(_Body, body).client_secret or _ClientSecret()

@@ -175,12 +175,19 @@ async def test_a_bad_request_names_the_member_of_the_flat_body(
     assert "audio.input" not in caught.value.message
 
 
-async def test_the_strict_profile_has_no_beta_api(keyed_url: str) -> None:
+async def test_the_strict_profile_makes_secrets_for_the_newer_dialect_only(keyed_url: str) -> None:
     async with openai_client(keyed_url, KEY) as client:
-        with pytest.raises(openai.BadRequestError, match="client_secrets") as caught:
-            await bare(client, "/realtime/sessions?profile=openai", {})
+        made = await bare(client, "/realtime/sessions?profile=openai", SESSION)
+        with pytest.raises(openai.BadRequestError) as caught:
+            await bare(client, "/realtime/sessions?profile=openai", {"colour": "red"})
+    assert caught.value.code == "unknown_parameter"
+    key = f"openai-insecure-api-key.{made['client_secret']['value']}"
 
-    assert caught.value.code == "beta_api_shape_disabled"
+    event = await first_event(keyed_url, subprotocols=["realtime", key])
+    refused = await first_event(keyed_url, subprotocols=["realtime", key, "openai-beta.realtime-v1"])
+
+    assert event["session"]["output_modalities"] == ["text"]
+    assert refused["error"]["code"] == "beta_api_shape_disabled"
 
 
 async def test_making_one_needs_an_api_key_and_a_secret_is_none(keyed_url: str) -> None:
