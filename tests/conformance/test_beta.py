@@ -165,6 +165,35 @@ async def test_a_response_is_cancelled(server_url: str) -> None:
         assert done["output"][0]["content"][0]["type"] == "audio"
 
 
+async def test_speech_interrupts_a_reply_which_is_then_cut_to_what_was_heard(server_url: str) -> None:
+    detection = {"type": "server_vad", "silence_duration_ms": 1000}
+    async with beta_talk(server_url, turn_detection=detection) as session:
+        told = await session.start("[[pace 50]] [[words 400]]")
+        delta = (await session.until("response.audio.delta"))[-1]
+        await session.append(voice() + silence(1_500, RATE))
+        story = await session.reply(told)
+        await session.send(
+            "conversation.item.truncate", item_id=delta["item_id"], content_index=0, audio_end_ms=200
+        )
+        await session.until("conversation.item.truncated")
+        answer = await session.reply()
+
+        assert (story.status, story.reason) == ("cancelled", "turn_detected")
+        assert words(answer.text) == ["you", "said", *VOICE_WORDS]
+
+
+async def test_a_reply_that_is_deleted_while_it_is_written_is_not_missed(server_url: str) -> None:
+    async with beta_talk(server_url, text=True) as session:
+        await session.start("[[pace 50]] [[words 40]]")
+        item_id = (await session.until("response.text.delta"))[-1]["item_id"]
+        await session.send("conversation.item.delete", item_id=item_id)
+        await session.send("response.cancel")
+        done = (await session.until("response.done"))[-1]
+
+        assert done["response"]["output"][0]["id"] == item_id
+        assert item_id not in await session.items()
+
+
 async def test_a_response_may_stand_apart_and_have_its_own_voice(server_url: str) -> None:
     async with beta_talk(server_url) as session:
         said = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Apart"}]}
