@@ -14,7 +14,7 @@ _MAX_BODY = 1024 * 1024  # bytes
 
 
 def identify(request: Request) -> Identity:
-    """Who calls. A dependency that lets in who has a key (if there are any) and comes from an allowed page."""
+    """Who calls: somebody with a key, where there are keys, from a page that is allowed. A dependency."""
     authenticator: Authenticator = request.app.state.authenticator
     if not authenticator.origin_allowed(request.headers.get("origin")):
         raise ApiError(

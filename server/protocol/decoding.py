@@ -29,15 +29,14 @@ from pipeline.commands import (
 from pipeline.config import SessionType
 from pipeline.errors import InvalidRequest
 from pipeline.items import ItemReference
+from server.protocol.audio_models import AudioOutput, Voice
 from server.protocol.dialects import GA, Dialect
 from server.protocol.item_models import AnyItem, InputEntry, decode_audio, item_value
 from server.protocol.profiles import PARLEY, Profile
 from server.protocol.session_models import (
-    AudioOutput,
     Metadata,
     Modalities,
     ResponseConfig,
-    Voice,
     read_session,
     session_patch,
 )
@@ -206,7 +205,8 @@ class Decoder:
             )
         order = self._orders.get(kind)
         if order is None:
-            supported = ", ".join(f"'{name}'" for name in sorted([*self._orders, _APPEND]))
+            known = [*self._orders, _APPEND, *self._dialect.own_types]
+            supported = ", ".join(f"'{name}'" for name in sorted(known))
             raise InvalidRequest(
                 f"Invalid value: '{kind[:100]}'. Supported values are: {supported}.", param="type"
             )

@@ -262,6 +262,13 @@ async def test_errors_name_what_the_client_wrote(
         assert (error["code"], error["param"], error["event_id"]) == (code, param, id)
 
 
+async def test_an_unknown_event_is_told_the_names_of_this_dialect(server_url: str) -> None:
+    async with beta_talk(server_url) as session:
+        await session.send("session.destroy")
+
+        assert "'transcription_session.update'" in (await session.error())["message"]
+
+
 async def test_a_transcription_session_has_its_own_events(server_url: str) -> None:
     async with beta_talk(server_url, "gpt-4o-transcribe", query={"intent": "transcription"}) as session:
         assert session.events[0]["type"] == "transcription_session.created"

@@ -7,7 +7,7 @@ dialect does not have stay where they are, so a beta client may use those of the
 from collections.abc import Mapping
 from typing import Any
 
-from server.protocol.session_models import FORMAT_NAMES
+from server.protocol.audio_models import FORMAT_NAMES
 
 __all__ = [
     "MEMBERS",
