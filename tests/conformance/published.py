@@ -12,7 +12,7 @@ from openai.types.realtime.realtime_transcription_session_create_response import
 )
 from pydantic import BaseModel
 
-__all__ = ["PUBLISHED", "DialectName", "Published"]
+__all__ = ["PUBLISHED", "DialectName", "Published", "by_type"]
 
 DialectName = Literal["ga", "beta"]
 
@@ -28,13 +28,14 @@ class Published:
     sessions: Mapping[str, type[BaseModel]] | None = None  # by the session's type, where it tells
 
 
-def _by_type(union: Any) -> dict[str, type[BaseModel]]:
+def by_type(union: Any) -> dict[str, type[BaseModel]]:
+    """The members of a union of events."""
     members = get_args(union)[0] if get_origin(union) is Annotated else union
     return {get_args(model.model_fields["type"].annotation)[0]: model for model in get_args(members)}
 
 
 _GA = Published(
-    events=_by_type(realtime.RealtimeServerEvent),
+    events=by_type(realtime.RealtimeServerEvent),
     extras={
         "session.temperature": (float, "of the default profile; null leaves it to the model"),
         "session.audio.output.model": (str, "which speech model is in effect"),
@@ -67,7 +68,7 @@ class _TranscriptionSessionCreated(beta.TranscriptionSessionUpdatedEvent):
 
 
 _BETA = Published(
-    events=_by_type(beta.RealtimeServerEvent)
+    events=by_type(beta.RealtimeServerEvent)
     | {"transcription_session.created": _TranscriptionSessionCreated},
     extras={
         "session.object": (str, _ON_THE_WIRE),

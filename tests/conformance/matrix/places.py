@@ -1,0 +1,125 @@
+"""Places: every member of every published event, where objects that recur are looked at once.
+
+`session.updated` has a member `session.audio.output.voice`. Its place is `audio.output.voice` of the object
+`session`, which is the same wherever a server shows a session.
+"""
+
+import types
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from openai.types import realtime
+from pydantic import BaseModel
+
+from tests.conformance.published import PUBLISHED, by_type
+
+__all__ = ["CLIENT_EVENTS", "OBJECTS", "SERVER_EVENTS", "Place", "Side", "published", "seen"]
+
+Side = Literal["client", "server"]
+
+CLIENT_EVENTS = by_type(realtime.RealtimeClientEvent)
+SERVER_EVENTS = PUBLISHED["ga"].events
+
+_ITEM_EVENTS = [
+    "conversation.item.added",
+    "conversation.item.created",
+    "conversation.item.done",
+    "conversation.item.retrieved",
+    "response.output_item.added",
+    "response.output_item.done",
+]
+_FORMAT = ["session audio.input.format", "session audio.output.format", "response audio.output.format"]
+
+# Object -> where it is: an event or another object, and the member that holds it.
+OBJECTS: Mapping[Side, Mapping[str, list[str]]] = {
+    "client": {
+        "session": ["session.update session"],
+        "response": ["response.create response"],
+        "item": ["conversation.item.create item", "response input[]"],
+        "tool": ["session tools[]", "response tools[]"],
+        "tool_choice": ["session tool_choice", "response tool_choice"],
+        "prompt": ["session prompt", "response prompt"],
+        "format": _FORMAT,
+    },
+    "server": {
+        "session": ["session.created session", "session.updated session"],
+        "response": ["response.created response", "response.done response"],
+        "item": [*(f"{event} item" for event in _ITEM_EVENTS), "response output[]"],
+        "tool": ["session tools[]"],
+        "format": _FORMAT,
+    },
+}
+_OBJECT_AT: Mapping[Side, Mapping[str, str]] = {
+    side: {mount: name for name, mounts in objects.items() for mount in mounts}
+    for side, objects in OBJECTS.items()
+}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    side: Side
+    owner: str  # an event or an object
+    member: str  # dotted, with [] for the entries of an array
+
+
+def published() -> set[Place]:
+    """Every place of the `openai` package's types, but for the type and id that all events have."""
+    places = set()
+    for side, events in _EVENTS.items():
+        for kind, model in events.items():
+            for path in _paths(model, side):
+                places |= set(_places(side, kind, path))
+    return places
+
+
+def seen(side: Side, event: Mapping[str, Any]) -> set[Place]:
+    """The places at which this event has something other than null."""
+    return {place for path in _filled(event) for place in _places(side, str(event["type"]), path)}
+
+
+_EVENTS: Mapping[Side, Mapping[str, type[BaseModel]]] = {"client": CLIENT_EVENTS, "server": SERVER_EVENTS}
+
+
+def _places(side: Side, owner: str, path: str) -> Iterator[Place]:
+    if path == "event_id":
+        return
+    steps = path.split(".")
+    for end in range(1, len(steps)):
+        inner = _OBJECT_AT[side].get(f"{owner} {'.'.join(steps[:end])}")
+        if inner is not None:
+            yield from _places(side, inner, ".".join(steps[end:]))
+            return
+    yield Place(side, owner, path)
+
+
+def _paths(annotation: Any, side: Side, path: str = "") -> Iterator[str]:
+    """The members of a type, of all types of a union, and of the entries of an array."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        yield from _paths(get_args(annotation)[0], side, path)
+    elif origin in (Union, types.UnionType):
+        for member in get_args(annotation):
+            yield from _paths(member, side, path)
+    elif origin is list:
+        yield from _paths(get_args(annotation)[0], side, f"{path}[]")
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        for name, field in annotation.model_fields.items():
+            where = f"{path}.{field.alias or name}" if path else field.alias or name
+            yield where
+            yield from _paths(field.annotation, side, where)
+            if side == "server" and where == "session":  # declared with the types of requests
+                for model in (PUBLISHED["ga"].sessions or {}).values():
+                    yield from _paths(model, side, where)
+
+
+def _filled(value: Any, path: str = "") -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for name, member in value.items():
+            where = f"{path}.{name}" if path else name
+            if member is not None:
+                yield where
+                yield from _filled(member, where)
+    elif isinstance(value, list):
+        for entry in value:
+            yield from _filled(entry, f"{path}[]")
