@@ -1,4 +1,4 @@
-"""A server for what the default settings refuse."""
+"""Servers with prompt templates, and the player of scenarios."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +7,8 @@ import pytest
 
 from server.background import running_server
 from server.settings import ServerSettings, Settings
+from tests.conformance.scenarios.runner import Stagehand
+from tests.conformance.scenarios.stages import plain_settings
 
 TEMPLATES = {
     "greeter/1.md": "[[say Good day.]]",
@@ -25,3 +27,11 @@ def prompts_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         file.write_text(text)
     with running_server(Settings(server=ServerSettings(prompts_dir=directory)), environ={}) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def stagehand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stagehand]:
+    """Plays every scenario at most once, however many tests ask for it."""
+    settings = plain_settings(tmp_path_factory.mktemp("stage"))
+    with running_server(settings, environ={}) as url:
+        yield Stagehand(url)

@@ -1,0 +1,69 @@
+"""The servers that scenarios are played against."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from server.background import running_server
+from server.settings import DefaultsSettings, Limits, ProviderTable, ServerSettings, Settings
+from tests.conformance.scenarios.registry import Stage
+from tests.fakes.openai_api import FakeOpenAI, TranscriptionReply
+
+__all__ = ["STAGES", "UNHEARD", "plain_settings"]
+
+UNHEARD = "remote/down"  # a transcription model that fails
+
+
+@asynccontextmanager
+async def _serve(settings: Settings) -> AsyncIterator[str]:
+    with running_server(settings, environ={}) as url:
+        yield url
+
+
+def plain_settings(folder: Path) -> Settings:
+    """The default settings, a second language model, and a prompt template, written into the folder."""
+    (folder / "greeter.md").write_text("[[say Hello, {{name}}.]]")
+    return Settings(
+        server=ServerSettings(prompts_dir=folder), providers={"other": ProviderTable(kind="builtin")}
+    )
+
+
+@asynccontextmanager
+async def _remote() -> AsyncIterator[str]:
+    """Speech goes to a service that tells speakers, languages and tokens, or fails."""
+    async with FakeOpenAI(models={"gpt-4o-transcribe-diarize"}) as fake:
+        fake.transcriptions.default = TranscriptionReply(
+            text="Ever tried. Ever failed.", speakers=("A", "B"), languages=("en",)
+        )
+        table = ProviderTable.model_validate(
+            {"kind": "openai-compatible", "base_url": fake.base_url, "api_key": fake.api_key}
+        )
+        defaults = DefaultsSettings(stt="remote/gpt-4o-transcribe-diarize")
+        async with _serve(Settings(providers={"remote": table}, defaults=defaults)) as url:
+            yield url
+
+
+def _locked() -> AbstractAsyncContextManager[str]:
+    """A key is needed."""
+    return _serve(Settings(server=ServerSettings(api_keys=(SecretStr("a-secret-key"),))))
+
+
+def _small() -> AbstractAsyncContextManager[str]:
+    """Little of everything."""
+    limits = Limits(max_items=2, max_buffer_seconds=1.0, max_append_bytes=60_000)
+    return _serve(Settings(server=ServerSettings(limits=limits)))
+
+
+def _brief() -> AbstractAsyncContextManager[str]:
+    """Sessions end soon."""
+    return _serve(Settings(server=ServerSettings(limits=Limits(session_seconds=0.5))))
+
+
+STAGES: Mapping[Stage, Callable[[], AbstractAsyncContextManager[str]]] = {
+    "remote": _remote,
+    "locked": _locked,
+    "small": _small,
+    "brief": _brief,
+}
