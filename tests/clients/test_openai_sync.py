@@ -42,7 +42,7 @@ def test_a_written_turn(connection: RealtimeConnection) -> None:
         item={"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hello"}]}
     )
     connection.response.create()
-    events = until(connection, oracle, "response.done")
+    events = until(connection, oracle, "rate_limits.updated")
 
     assert events[0]["type"] == "session.created"
     text = "".join(e["delta"] for e in events if e["type"] == "response.output_text.delta")

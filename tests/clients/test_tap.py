@@ -13,7 +13,7 @@ async def test_both_sides_are_noted_as_they_were_sent(server_url: str) -> None:
     assert reply.status == "completed"
     assert connection.received == conversation.events
     assert [event["type"] for event in connection.sent][:2] == ["conversation.item.create", "response.create"]
-    assert len(connection.sent) == conversation.sent
+    assert connection.sent == conversation.sent
     assert connection.faults == []
 
 
