@@ -194,7 +194,7 @@ async def test_making_one_needs_an_api_key_and_a_secret_is_none(keyed_url: str) 
 
 async def test_another_worker_of_the_deployment_takes_it_and_a_stranger_does_not(keyed_url: str) -> None:
     made = await secret_for(keyed_url, {"type": "realtime", "instructions": "Sing."})
-    offered = {"additional_headers": {"Authorization": f"Bearer {made.value}"}}
+    offered: Any = {"additional_headers": {"Authorization": f"Bearer {made.value}"}}
     keys, other = (SecretStr(KEY),), SecretStr("a secret of another deployment")
 
     with running_server(Settings(server=ServerSettings(api_keys=keys)), environ={}) as worker:
