@@ -26,7 +26,9 @@ def plain_settings(folder: Path) -> Settings:
     """The default settings, a second language model, and a prompt template, written into the folder."""
     (folder / "greeter.md").write_text("[[say Hello, {{name}}.]]")
     return Settings(
-        server=ServerSettings(prompts_dir=folder), providers={"other": ProviderTable(kind="builtin")}
+        server=ServerSettings(prompts_dir=folder),
+        providers={"other": ProviderTable(kind="builtin")},
+        defaults=DefaultsSettings(llm="builtin/echo"),
     )
 
 
