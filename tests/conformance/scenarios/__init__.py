@@ -9,11 +9,11 @@ __all__ = ["SCENARIOS"]
 # In the order of the documentation.
 for _name in (
     "connecting",
-    "settings",
-    "items",
     "replies",
-    "tools",
     "speech",
+    "tools",
+    "items",
+    "settings",
     "transcription",
     "limits",
     "refusals",

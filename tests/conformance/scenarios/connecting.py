@@ -17,6 +17,42 @@ async def connect(session: Talk) -> None:
     assert (shown["tools"], shown["tool_choice"]) == ([], "auto")
 
 
+@scenario(
+    "A session starts with transcripts, and with turns that are detected by what they mean", variants=(GA,)
+)
+async def our_defaults(session: Talk) -> None:
+    heard = session.session["audio"]["input"]
+    assert heard["turn_detection"] == {
+        "type": "semantic_vad",
+        "eagerness": "auto",
+        "create_response": True,
+        "interrupt_response": True,
+    }
+    assert heard["transcription"]["model"] == "local/moonshine-tiny-en"
+
+
+@scenario(
+    "A session of OpenAI's service starts without transcripts, and listens for pauses", variants=(STRICT,)
+)
+async def openai_defaults(session: Talk) -> None:
+    audio = session.session["audio"]
+    assert audio["input"] == {
+        "format": {"type": "audio/pcm", "rate": 24000},
+        "transcription": None,
+        "noise_reduction": None,
+        "turn_detection": {
+            "type": "server_vad",
+            "threshold": 0.5,
+            "prefix_padding_ms": 300,
+            "silence_duration_ms": 200,
+            "idle_timeout_ms": None,
+            "create_response": True,
+            "interrupt_response": True,
+        },
+    }
+    assert audio["output"] == {"format": {"type": "audio/pcm", "rate": 24000}, "voice": "alloy", "speed": 1.0}
+
+
 turned_away(
     "wrong_key", "A connection without a valid key is turned away", "invalid_api_key", 3000, stage="locked"
 )

@@ -38,6 +38,12 @@ def update(
     )
 
 
+def flat(what: str, path: str, value: Any, code: str, where: str | None = None) -> Refusal:
+    """A session.update of the beta dialect."""
+    event = {"type": "session.update", "session": _nested(path, value)}
+    return Refusal(what, event, code, f"session.{where or path}", (BETA,))
+
+
 def respond(
     what: str,
     path: str,
@@ -163,6 +169,18 @@ refused_events(
     update("another rate of PCM", f"{INPUT}.format.rate", 16000, VALUE, variants=ONLY_STRICT),
     update("floats", f"{OUTPUT}.format.type", "audio/float32", VALUE, variants=ONLY_STRICT),
     update("a format as a string", f"{INPUT}.format", "pcm16", TYPE, variants=ONLY_STRICT),
+)
+
+refused_events(
+    "refused_flat_updates",
+    "session.update in the beta dialect: what is refused",
+    flat("a threshold above one", "turn_detection.threshold", 1.5, "decimal_above_max_value"),
+    flat("an unknown turn detection", "turn_detection.type", "psychic", VALUE),
+    flat("an unknown format", "input_audio_format", "opus", VALUE),
+    flat("no tokens", "max_response_output_tokens", 0, "integer_below_min_value"),
+    flat("unknown modalities", "modalities", ["smell"], VALUE, "modalities[0]"),
+    flat("a number as a voice", "voice", 5, TYPE),
+    flat("too fast a voice", "speed", 2.0, "decimal_above_max_value"),
 )
 
 refused_events(

@@ -32,11 +32,11 @@ async def perform(case: Case, server_url: str) -> Record:
     query = {"profile": case.variant.profile} | dict(scenario.query)
     if scenario.closed:
         return await _to_the_end(case, server_url, query)
-    model = None if query.get("intent") == "transcription" else ECHO
-    if case.variant.dialect == "beta":
-        connection: Any = beta_talk(server_url, query=query)
+    transcribes = query.get("intent") == "transcription"
+    if case.variant.dialect == "beta":  # whose SDK insists on a model
+        connection: Any = beta_talk(server_url, "whisper-1" if transcribes else ECHO, query=query)
     else:
-        connection = talk(server_url, model, query=query)
+        connection = talk(server_url, None if transcribes else ECHO, query=query)
     async with connection as session:
         await scenario.play(session)
         for row in scenario.refusals:

@@ -2,18 +2,22 @@
 
 from tests.conformance.client import Talk
 from tests.conformance.hearing import VOICE_WORDS, words
-from tests.conformance.scenarios.registry import scenario
+from tests.conformance.scenarios.registry import BETA, BOTH, scenario
 from tests.conformance.scenarios.speech import KIND, TURN
 from tests.conformance.scenarios.stages import UNHEARD
-from tests.conformance.scenarios.steps import COMMITTED, TEXT, order, order_since, speak, told, vad
+from tests.conformance.scenarios.steps import COMMITTED, TEXT, configure, order, order_since, speak, told, vad
 
 LOGPROBS = "item.input_audio_transcription.logprobs"
 TRANSCRIBE = {"intent": "transcription"}
 
 
-@scenario("A transcription session turns speech into text and answers nothing", query=TRANSCRIBE)
+@scenario(
+    "A transcription session turns speech into text and answers nothing",
+    variants=(*BOTH, BETA),
+    query=TRANSCRIBE,
+)
 async def transcription(session: Talk) -> None:
-    await session.update(**vad())
+    await configure(session, vad())
     begin = len(told(session))
     await speak(session)
     await session.until(f"{KIND}.completed")
