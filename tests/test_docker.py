@@ -124,7 +124,7 @@ def _interpreter() -> tuple[str, int | None]:
 def _serving(image: Image) -> Iterator[tuple[int, IO[str]]]:
     """The container's command on a free loopback port: the port, and what the server complains about."""
     command = ["127.0.0.1" if word == "0.0.0.0" else word for word in image.command()]
-    with tempfile.TemporaryFile("w+") as complaints:
+    with tempfile.TemporaryFile("a+") as complaints:
         process = subprocess.Popen(
             command,
             env=image.variables(PARLEY_API_KEYS=KEY, PARLEY_SERVER__PORT="0"),
