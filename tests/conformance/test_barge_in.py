@@ -15,45 +15,6 @@ def is_audio(event: Event) -> bool:
     return bool(event["type"] == "response.output_audio.delta")
 
 
-async def test_speech_cancels_the_running_answer(server_url: str) -> None:
-    async with talk(server_url) as session:
-        id = await session.start(LONG)
-        await session.until(is_audio)
-        await session.append(voice() + silence(1_500, RATE))
-        await session.until("input_audio_buffer.speech_started")
-        cancelled = await session.reply(id)
-
-        assert (cancelled.status, cancelled.reason) == ("cancelled", "turn_detected")
-        assert 0 < len(words(cancelled.text)) < 400
-        item = cancelled.response["output"][0]
-        assert item["status"] == "incomplete"
-        assert item["content"] == [{"type": "output_audio", "transcript": cancelled.text}]
-        assert cancelled.response["usage"]["output_tokens"] > 0
-
-
-async def test_the_tail_of_a_cancelled_answer_follows_the_speech_at_once_and_in_order(
-    server_url: str,
-) -> None:
-    async with talk(server_url) as session:
-        id = await session.start(LONG)
-        await session.until(is_audio)
-        await session.append(voice() + silence(1_500, RATE))
-        await session.until("input_audio_buffer.speech_started")
-        tail = await session.until(lambda e: e["type"] == "response.done" and e["response"]["id"] == id)
-
-        kinds = [
-            e["type"] for e in tail if not e["type"].startswith("conversation.item.input_audio_transcription")
-        ]
-        assert kinds == [
-            "response.output_audio.done",
-            "response.output_audio_transcript.done",
-            "response.content_part.done",
-            "conversation.item.done",
-            "response.output_item.done",
-            "response.done",
-        ]
-
-
 async def test_after_the_interruption_the_new_turn_is_answered(server_url: str) -> None:
     async with talk(server_url) as session:
         old = await session.start(LONG)
@@ -67,17 +28,6 @@ async def test_after_the_interruption_the_new_turn_is_answered(server_url: str) 
         # Nothing of the old answer came after its end: the oracle has watched, and this says it again.
         ends = [i for i, e in enumerate(session.events) if e.get("response", {}).get("id") == old]
         assert not any(e.get("response_id") == old for e in session.events[ends[-1] + 1 :])
-
-
-async def test_without_interrupt_response_the_answer_goes_on(server_url: str) -> None:
-    detection = {"interrupt_response": False, "create_response": False}
-    async with talk(server_url, text=True, audio={"input": {"turn_detection": detection}}) as session:
-        id = await session.start("[[words 100]] [[pace 10]]")
-        await session.append(voice() + silence(1_500, RATE))
-        reply = await session.reply(id)
-
-        assert reply.status == "completed"
-        assert len(reply.text.split()) == 100
 
 
 async def test_an_answer_outside_the_conversation_is_not_interrupted(server_url: str) -> None:

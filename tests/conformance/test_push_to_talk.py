@@ -12,24 +12,6 @@ MANUAL = {"input": {"turn_detection": None}}
 TRANSCRIPTION = "conversation.item.input_audio_transcription"
 
 
-async def test_committed_speech_is_transcribed_and_answered_when_asked(server_url: str) -> None:
-    async with talk(server_url, audio=MANUAL) as session:
-        await session.append(voice())
-        await session.send("input_audio_buffer.commit")
-        events = await session.until(f"{TRANSCRIPTION}.completed")
-        reply = await session.respond()
-
-        kinds = [e["type"] for e in events]
-        assert kinds[:3] == [
-            "input_audio_buffer.committed",
-            "conversation.item.added",
-            "conversation.item.done",
-        ]
-        assert set(kinds[3:]) <= {f"{TRANSCRIPTION}.delta", f"{TRANSCRIPTION}.completed"}
-        assert words(events[-1]["transcript"])[:4] == VOICE_WORDS
-        assert reply.text == f"You said: {events[-1]['transcript']}"
-
-
 async def test_a_response_asked_for_at_once_waits_for_the_words(server_url: str) -> None:
     async with talk(server_url, audio=MANUAL) as session:
         await session.append(voice())
@@ -46,17 +28,6 @@ async def test_nothing_happens_before_the_commit(server_url: str) -> None:
         assert await session.settle() == []
         await session.send("input_audio_buffer.clear")
         await session.until("input_audio_buffer.cleared")
-
-
-async def test_a_cleared_buffer_holds_nothing_to_commit(server_url: str) -> None:
-    async with talk(server_url, audio=MANUAL) as session:
-        await session.append(voice())
-        await session.send("input_audio_buffer.clear")
-        await session.until("input_audio_buffer.cleared")
-        await session.send("input_audio_buffer.commit")
-
-        assert (await session.error())["code"] == "input_audio_buffer_commit_empty"
-        assert await session.items() == []
 
 
 @pytest.mark.parametrize("ms", [0, 1, 99])

@@ -57,34 +57,6 @@ async def test_the_answer_to_speech_can_be_understood(server_url: str) -> None:
         assert word_errors(understood, said) <= 0.34
 
 
-async def test_the_events_of_a_turn_come_in_the_documented_order(server_url: str) -> None:
-    async with talk(server_url) as session:
-        events, _ = await turn(session, voice())
-
-        kinds = [e["type"] for e in events if not e["type"].startswith(TRANSCRIPTION)]
-        assert kinds[:6] == [
-            "input_audio_buffer.speech_started",
-            "input_audio_buffer.speech_stopped",
-            "input_audio_buffer.committed",
-            "conversation.item.added",
-            "conversation.item.done",
-            "response.created",
-        ]
-        started, stopped, committed, added, done = [
-            e for e in events if not e["type"].startswith(TRANSCRIPTION)
-        ][:5]
-        ids = {
-            started["item_id"],
-            stopped["item_id"],
-            committed["item_id"],
-            added["item"]["id"],
-            done["item"]["id"],
-        }
-        assert len(ids) == 1
-        part = added["item"]["content"][0]
-        assert (part["type"], part["transcript"]) == ("input_audio", None)
-
-
 async def test_the_transcript_grows_while_the_speaker_is_still_talking(server_url: str) -> None:
     patient = {"silence_duration_ms": 3_000, "create_response": False}
     pcm = recording("beckett", RATE)

@@ -70,23 +70,6 @@ async def test_as_openai_has_it_nothing_is_transcribed_until_it_is_asked_for(ser
         assert types(events)[-3:] == COMMITTED
 
 
-async def test_a_spoken_turn_becomes_text_and_nothing_else(server_url: str) -> None:
-    async with transcribe(server_url) as session:
-        await session.append(voice() + silence(1500, RATE))
-
-        events = await session.until(f"{KIND}.completed")
-
-        assert types(events) == [
-            "input_audio_buffer.speech_started",
-            "input_audio_buffer.speech_stopped",
-            *COMMITTED,
-            f"{KIND}.completed",
-        ]
-        assert words(events[-1]["transcript"])[:4] == ["ever", "tried", "ever", "failed"]
-        deltas = "".join(event["delta"] for event in events if event["type"] == f"{KIND}.delta")
-        assert deltas == events[-1]["transcript"]
-
-
 async def test_without_turn_detection_text_streams_before_the_commit(server_url: str) -> None:
     async with transcribe(server_url) as session:
         await session.send("session.update", session=update(turn_detection=None))
@@ -100,15 +83,6 @@ async def test_without_turn_detection_text_streams_before_the_commit(server_url:
         committed = next(e for e in events if e["type"] == "input_audio_buffer.committed")
         assert first["item_id"] == committed["item_id"] == events[-1]["item_id"]
         assert words(first["delta"])[0] == "ever"
-
-
-@pytest.mark.parametrize("order", ["response.create", "response.cancel"])
-async def test_there_are_no_responses(server_url: str, order: str) -> None:
-    async with transcribe(server_url) as session:
-        await session.send(order)
-
-        error = await session.error()
-        assert (error["code"], error["param"]) == ("invalid_value", "type")
 
 
 async def test_the_model_of_the_url_transcribes(server_url: str) -> None:

@@ -30,6 +30,9 @@ async def written_answer(session: Talk) -> None:
     assert added["previous_item_id"] == item["id"]
     assert added["item"]["status"] == "in_progress"
     assert (reply.status, reply.response["status_details"]) == ("completed", None)
+    assert reply.response["output_modalities"] == ["text"]
+    (answer,) = reply.response["output"]
+    assert answer["content"] == [{"type": "output_text", "text": reply.text}]
 
 
 @scenario("A typed message gets a spoken answer", variants=(*BOTH, BETA))

@@ -77,6 +77,8 @@ async def barge_in(session: Talk) -> None:
     assert (cut.status, cut.reason) == ("cancelled", "turn_detected")
     item = cut.response["output"][0]
     assert item["status"] == "incomplete"
+    assert item["content"] == [{"type": "output_audio", "transcript": cut.text}]
+    assert cut.response["usage"]["output_tokens"] > 0
     await session.send("conversation.item.truncate", item_id=item["id"], content_index=0, audio_end_ms=100)
     await session.until("conversation.item.truncated")
     assert words((await session.reply()).text)[:4] == ["you", "said", *VOICE_WORDS[:2]]
