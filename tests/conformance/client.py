@@ -17,12 +17,13 @@ from pipeline.audio.codecs import bytes_per_sample, encode
 from pipeline.config import FormatType
 from tests.conformance.oracle import Oracle
 
-__all__ = ["ECHO", "RATE", "Event", "Reply", "Talk", "bare_socket", "openai_client", "talk"]
+__all__ = ["ECHO", "FENCE", "RATE", "Event", "Reply", "Talk", "bare_socket", "openai_client", "talk"]
 
 Event = dict[str, Any]
 
 ECHO = "builtin/echo"
 RATE = 24_000  # Hertz: PCM on the wire unless a session says otherwise
+FENCE = "resp_fence"  # a response that never was, see `Talk.settle`
 
 FRAME_LIMIT = 1024 * 1024  # bytes: the default of the websockets package, under which pipecat reads
 
@@ -181,7 +182,7 @@ class Talk:
         Events are handled in the order of their arrival, so the answer to a cancellation of a response that
         never was comes last.
         """
-        fence = await self.send("response.cancel", response_id="resp_fence")
+        fence = await self.send("response.cancel", response_id=FENCE)
         return (await self.until(lambda event: _answers(event, fence)))[:-1]
 
     async def error(self) -> Event:

@@ -3,14 +3,12 @@
 import pytest
 
 from tests.conformance.matrix.absent import ABSENT, Absence
-from tests.conformance.matrix.places import CLIENT_EVENTS, SERVER_EVENTS, Place, published, seen
+from tests.conformance.matrix.places import EVENTS, Place, published, seen
 
 
 def test_every_event_is_a_place() -> None:
-    places = published()
-
-    assert {Place("client", kind, "type") for kind in CLIENT_EVENTS} <= places
-    assert {Place("server", kind, "type") for kind in SERVER_EVENTS} <= places
+    for side, events in EVENTS.items():
+        assert {Place(side, kind, "type") for kind in events} <= published()
 
 
 @pytest.mark.parametrize(
@@ -39,6 +37,12 @@ def test_an_object_has_the_same_places_wherever_it_is() -> None:
     assert inside <= added & done
     assert Place("server", "response", "output") in done
     assert Place("server", "conversation.item.added", "item") in added
+
+
+def test_of_the_beta_dialect_only_the_types_of_events_count() -> None:
+    event = {"type": "response.text.delta", "event_id": "e", "delta": "Hi"}
+
+    assert seen("beta server", event) == {Place("beta server", "response.text.delta", "type")}
 
 
 def test_null_fills_no_place() -> None:

@@ -61,6 +61,8 @@ ABSENT: tuple[Absence, ...] = (
     Absence(_MCP, "server", "session", ("tool_choice.server_label",)),
     Absence(_MCP, "server", "tool", _MCP_TOOL),
     Absence(_WEBRTC, "server", "output_audio_buffer.*"),
+    Absence(_WEBRTC, "beta client", "output_audio_buffer.clear"),
+    Absence(_WEBRTC, "beta server", "output_audio_buffer.*"),
     Absence(_SIP, "server", "input_audio_buffer.dtmf_event_received"),
     Absence(
         "an idle timeout is accepted and shown, but nothing acts upon it yet",

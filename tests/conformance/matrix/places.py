@@ -7,19 +7,26 @@
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from openai.types import realtime
+from openai.types.beta import realtime as beta
 from pydantic import BaseModel
 
 from tests.conformance.published import PUBLISHED, by_type
 
-__all__ = ["CLIENT_EVENTS", "OBJECTS", "SERVER_EVENTS", "Place", "Side", "published", "seen"]
+__all__ = ["EVENTS", "OBJECTS", "Place", "Side", "published", "seen"]
 
-Side = Literal["client", "server"]
+Side = Literal["client", "server", "beta client", "beta server"]
+"""Who sends it. Of the beta dialect only the types of events count; what they hold is what the GA one has."""
 
-CLIENT_EVENTS = by_type(realtime.RealtimeClientEvent)
-SERVER_EVENTS = PUBLISHED["ga"].events
+EVENTS: Mapping[Side, Mapping[str, type[BaseModel]]] = {
+    "client": by_type(realtime.RealtimeClientEvent),
+    "server": PUBLISHED["ga"].events,
+    "beta client": by_type(beta.RealtimeClientEvent),
+    "beta server": PUBLISHED["beta"].events,
+}
 
 _ITEM_EVENTS = [
     "conversation.item.added",
@@ -33,6 +40,8 @@ _FORMAT = ["session audio.input.format", "session audio.output.format", "respons
 
 # Object -> where it is: an event or another object, and the member that holds it.
 OBJECTS: Mapping[Side, Mapping[str, list[str]]] = {
+    "beta client": {},
+    "beta server": {},
     "client": {
         "session": ["session.update session"],
         "response": ["response.create response"],
@@ -63,14 +72,16 @@ class Place:
     member: str  # dotted, with [] for the entries of an array
 
 
-def published() -> set[Place]:
-    """Every place of the `openai` package's types, but for the type and id that all events have."""
-    places = set()
-    for side, events in _EVENTS.items():
-        for kind, model in events.items():
-            for path in _paths(model, side):
-                places |= set(_places(side, kind, path))
-    return places
+@cache
+def published() -> frozenset[Place]:
+    """Every place of the `openai` package's types, but for the id that all events have."""
+    return frozenset(
+        place
+        for side, events in EVENTS.items()
+        for kind, model in events.items()
+        for path in _paths(model, side)
+        for place in _places(side, kind, path)
+    )
 
 
 def seen(side: Side, event: Mapping[str, Any]) -> set[Place]:
@@ -78,11 +89,8 @@ def seen(side: Side, event: Mapping[str, Any]) -> set[Place]:
     return {place for path in _filled(event) for place in _places(side, str(event["type"]), path)}
 
 
-_EVENTS: Mapping[Side, Mapping[str, type[BaseModel]]] = {"client": CLIENT_EVENTS, "server": SERVER_EVENTS}
-
-
 def _places(side: Side, owner: str, path: str) -> Iterator[Place]:
-    if path == "event_id":
+    if path == "event_id" or (side in ("beta client", "beta server") and path != "type"):
         return
     steps = path.split(".")
     for end in range(1, len(steps)):

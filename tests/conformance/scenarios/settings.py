@@ -20,7 +20,7 @@ EVERYTHING: Event = {
         "retention_ratio": 0.8,
         "token_limits": {"post_instructions": 8000},
     },
-    "prompt": {"id": "greeter", "variables": {"name": "Ada"}},
+    "prompt": {"id": "greeter", "version": "1", "variables": {"name": "Ada"}},
     "include": ["item.input_audio_transcription.logprobs"],
     "audio": {
         "input": {

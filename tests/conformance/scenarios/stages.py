@@ -35,7 +35,7 @@ def plain_settings(folder: Path) -> Settings:
 @asynccontextmanager
 async def _remote() -> AsyncIterator[str]:
     """Speech goes to a service that tells speakers, languages and tokens, or fails."""
-    async with FakeOpenAI(models={"gpt-4o-transcribe-diarize"}) as fake:
+    async with FakeOpenAI(models={"gpt-4o-transcribe", "gpt-4o-transcribe-diarize"}) as fake:
         fake.transcriptions.default = TranscriptionReply(
             text="Ever tried. Ever failed.", speakers=("A", "B"), languages=("en",)
         )

@@ -93,10 +93,26 @@ async def transcription_by_speaker(session: Talk) -> None:
     assert events[-1]["usage"]["type"] == "tokens"
 
 
-@scenario("Where transcription fails, the turn is told so and the session goes on", stage="remote")
+@scenario("A model may tell how sure it is of each piece of text", query=TRANSCRIBE, stage="remote")
+async def transcription_by_token(session: Talk) -> None:
+    transcribed = {"transcription": {"model": "remote/gpt-4o-transcribe"}, "turn_detection": None}
+    await session.update(include=[LOGPROBS], audio={"input": transcribed})
+    await speak(session, 0)
+    await session.send("input_audio_buffer.commit")
+    events = await session.until(f"{KIND}.completed")
+    deltas = [event for event in events if event["type"] == f"{KIND}.delta"]
+    tokens = [token["token"] for event in deltas for token in event["logprobs"]]
+    assert tokens == [event["delta"] for event in deltas] == ["Ever", " tried.", " Ever", " failed."]
+
+
+@scenario(
+    "Where transcription fails, the turn is told so and the session goes on",
+    variants=(*BOTH, BETA),
+    stage="remote",
+)
 async def transcription_fails(session: Talk) -> None:
-    await session.update(
-        **TEXT, audio={"input": {"transcription": {"model": UNHEARD}, "turn_detection": None}}
+    await configure(
+        session, TEXT, {"audio": {"input": {"transcription": {"model": UNHEARD}, "turn_detection": None}}}
     )
     begin = len(told(session))
     await speak(session, 0)
