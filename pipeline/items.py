@@ -17,6 +17,7 @@ __all__ = [
     "OutputAudio",
     "OutputText",
     "Role",
+    "size_of",
 ]
 
 ItemStatus = Literal["in_progress", "completed", "incomplete"]
@@ -89,6 +90,27 @@ class FunctionCallOutput:
 
 
 Item = MessageItem | FunctionCall | FunctionCallOutput
+
+
+def size_of(item: Item) -> int:
+    """What the item holds, in characters of text and of images' data."""
+    match item:
+        case FunctionCall():
+            return len(item.name) + len(item.arguments)
+        case FunctionCallOutput():
+            return len(item.output)
+        case MessageItem():
+            return sum(map(_size_of_part, item.content))
+
+
+def _size_of_part(part: ContentPart) -> int:
+    match part:
+        case InputText(text) | OutputText(text):
+            return len(text)
+        case InputImage(url):
+            return len(url)
+        case InputAudio(transcript) | OutputAudio(transcript):
+            return len(transcript or "")
 
 
 @dataclass(frozen=True, slots=True)

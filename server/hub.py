@@ -91,7 +91,9 @@ class Hub:
             default_stt=self._registry.defaults.stt,
             prompts=self._prompts,
             limits=EngineLimits(
-                max_items=limits.max_items, max_buffer_seconds=round(limits.max_buffer_seconds)
+                max_items=limits.max_items,
+                max_conversation_size=limits.max_conversation_bytes,
+                max_buffer_seconds=round(limits.max_buffer_seconds),
             ),
             rules=profile.rules,
             max_kept_audio=limits.max_session_audio_bytes,

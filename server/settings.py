@@ -70,6 +70,7 @@ class Limits(_Table):
     max_buffer_seconds: float = Field(600, gt=0)  # input audio that is not committed yet
     max_item_bytes: int = Field(16 * MIB, ge=1024)  # decoded, of each recording and image in an item
     max_items: int = Field(1000, ge=1)  # of one conversation
+    max_conversation_bytes: int = Field(64 * MIB, ge=1024)  # text and images of all its items, as sent
     max_outbox_bytes: int = Field(8 * MIB, ge=1024)  # not yet read by a slow client, who is then disconnected
     events_per_second: float = Field(1000, gt=0)  # from one client
     max_session_audio_bytes: int = Field(16 * MIB, ge=0)  # kept so that items can be retrieved with audio

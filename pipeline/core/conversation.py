@@ -11,6 +11,7 @@ from pipeline.items import (
     Item,
     MessageItem,
     OutputAudio,
+    size_of,
 )
 
 __all__ = ["ROOT", "Conversation"]
@@ -21,10 +22,12 @@ ROOT = "root"  # as a previous item id: the very beginning
 class Conversation:
     """Ordered items. Every method checks before it changes anything."""
 
-    def __init__(self, id: str, max_items: int) -> None:
+    def __init__(self, id: str, max_items: int, max_size: int) -> None:
+        """`max_size` is in characters of text and of images' data, of all items together."""
         self.id = id
         self._items: dict[str, Item] = {}  # by id, in order
         self._max_items = max_items
+        self._max_size = max_size
 
     def __contains__(self, item_id: str) -> bool:
         return item_id in self._items
@@ -67,6 +70,12 @@ class Conversation:
                 f"The conversation holds {self._max_items} items, which is the limit of this server. "
                 "Delete items that are no longer needed.",
                 code="conversation_item_limit_reached",
+            )
+        if size_of(item) + sum(map(size_of, self)) > self._max_size:
+            raise InvalidRequest(
+                f"With this item the conversation would hold more than {self._max_size} characters of text "
+                "and images, which is the limit of this server. Delete items that are no longer needed.",
+                code="conversation_size_limit_reached",
             )
         if isinstance(item, FunctionCallOutput) and self.find_call(item.call_id) is None:
             raise InvalidRequest(

@@ -84,7 +84,7 @@ class Engine:
         limits = limits or EngineLimits()
         self._state = State(
             config=config,
-            conversation=Conversation(new_id("conv"), limits.max_items),
+            conversation=Conversation(new_id("conv"), limits.max_items, limits.max_conversation_size),
             catalog=catalog,
             prompts=prompts,
             default_stt=default_stt,

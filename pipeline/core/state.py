@@ -18,6 +18,7 @@ class EngineLimits:
     """Bounds on what one client can make the engine hold."""
 
     max_items: int = 1000  # in the conversation
+    max_conversation_size: int = 64 * 1024 * 1024  # characters of text and of images' data, in all its items
     max_buffer_seconds: int = 600  # of input audio in one turn
     max_pending_transcripts: int = 64  # of committed audio; more wait nowhere, they are refused
     max_parallel_responses: int = 8  # running at once, out-of-band ones included

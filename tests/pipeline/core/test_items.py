@@ -68,6 +68,17 @@ def test_what_cannot_be_done_to_an_item_is_refused(play: Play, order: CreateItem
     script.tell(order).expect(refusal)
 
 
+def test_a_conversation_holds_so_much_text_and_so_many_images_and_no_more(play: Play) -> None:
+    script = play(limits=EngineLimits(max_conversation_size=30))
+    image = MessageItem("", "user", (InputImage("data:image/png;base64,AAAA"),))  # 26 characters
+
+    script.tell(CreateItem(user("four"))).skip()
+    script.tell(CreateItem(image)).expect("item.added...", "item.done...")
+    script.tell(CreateItem(user("x"), event_id="e")).expect("error conversation_size_limit_reached - e")
+    script.tell(DeleteItem("item_1")).skip()
+    script.tell(CreateItem(user("x"))).expect("item.added...", "item.done...")
+
+
 def test_a_full_conversation_takes_no_more_until_something_is_deleted(play: Play) -> None:
     script = play(limits=EngineLimits(max_items=1))
     script.tell(CreateItem(user("a", "a"))).skip()
