@@ -78,7 +78,7 @@ def _refusals(scenarios: Sequence[Scenario]) -> list[str]:
             row.what,
             f"`{row.code}`",
             f"`{row.param}`" if row.param else "",
-            _where(row.variants),
+            _where(row.variants) + (", to transcribe" if scenario.query.get("intent") else ""),
         ]
         for scenario in scenarios
         for row in scenario.refusals

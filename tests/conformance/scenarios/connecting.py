@@ -97,6 +97,24 @@ turned_away(
     variants=(BETA_STRICT,),
 )
 
+turned_away(
+    "no_room",
+    "A server that is full turns connections away",
+    "session_limit_reached",
+    1013,
+    kind="server_error",
+    stage="full server",
+)
+turned_away(
+    "no_room_for_key",
+    "A key that has all its sessions is turned away",
+    "session_limit_reached",
+    1013,
+    kind="rate_limit_error",
+    stage="full key",
+    query={"model": "builtin/echo"},
+)
+
 
 @scenario(
     "A session that is too old is ended",
@@ -107,3 +125,14 @@ turned_away(
 async def expired(session: Talk) -> None:
     assert (await session.receive())["type"] == "session.created"
     assert (await session.error())["code"] == "session_expired"
+
+
+@scenario(
+    "A client that is silent for too long is let go, where the server has such a limit",
+    stage="idle",
+    query={"model": "builtin/echo"},
+    closed=(1001, "invalid_request_error.session_idle_timeout"),
+)
+async def idle(session: Talk) -> None:
+    assert (await session.receive())["type"] == "session.created"
+    assert (await session.error())["code"] == "session_idle_timeout"

@@ -2,8 +2,19 @@
 
 from typing import Any
 
-from tests.conformance.client import Event
-from tests.conformance.scenarios.registry import ANCHOR, BETA, BOTH, STRICT, Refusal, Variant, refused_events
+from tests.conformance.client import Event, Talk
+from tests.conformance.scenarios.registry import (
+    ANCHOR,
+    BETA,
+    BOTH,
+    GA,
+    STRICT,
+    Refusal,
+    Variant,
+    cases,
+    refused_events,
+    scenario,
+)
 from tests.conformance.scenarios.steps import TOOL, message
 
 EVERY = (*BOTH, BETA)
@@ -162,8 +173,8 @@ refused_events(
     update("another model", "model", "other/echo", "cannot_update_model", variants=ONLY_STRICT),
     update("both modalities", "output_modalities", ["audio", "text"], VALUE, variants=ONLY_STRICT),
     update("a temperature", "temperature", 0.8, UNKNOWN, variants=ONLY_STRICT),
-    update("a speech model", f"{OUTPUT}.model", "x", UNKNOWN, variants=ONLY_STRICT),
-    update("modelId", "modelId", "x", UNKNOWN, variants=ONLY_STRICT),
+    update("a speech model", f"{OUTPUT}.model", "local/espeak", UNKNOWN, variants=ONLY_STRICT),
+    update("modelId", "modelId", "builtin/echo", UNKNOWN, variants=ONLY_STRICT),
     update("a flat voice", "voice", "alloy", UNKNOWN, variants=ONLY_STRICT),
     update("flat modalities", "modalities", ["text"], UNKNOWN, variants=ONLY_STRICT),
     update("another rate of PCM", f"{INPUT}.format.rate", 16000, VALUE, variants=ONLY_STRICT),
@@ -323,3 +334,21 @@ refused_events(
     ),
     query={"intent": "transcription"},
 )
+
+
+@scenario("What only OpenAI's service refuses is taken or ignored by our own profile", variants=(GA,))
+async def taken_all_the_same(session: Talk) -> None:
+    rows = [
+        row
+        for case in cases()
+        if case.variant == STRICT and not case.scenario.query
+        for row in case.scenario.refusals
+        if row.variants == ONLY_STRICT
+    ]
+    assert len(rows) >= 20
+    for row in rows:
+        await session.send(**row.event)
+        answers = await session.settle()
+        assert "error" not in [answer["type"] for answer in answers], (row.what, answers)
+        while session.oracle.sequence.finished():  # a response was asked for
+            await session.receive()

@@ -7,7 +7,8 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from server.background import running_server
-from server.settings import DefaultsSettings, Limits, ProviderTable, ServerSettings, Settings
+from server.settings import DefaultsSettings, Limits, ProviderTable, QuotaSettings, ServerSettings, Settings
+from tests.conformance.client import bare_socket
 from tests.conformance.scenarios.registry import Stage
 from tests.fakes.openai_api import FakeOpenAI, TranscriptionReply
 
@@ -58,14 +59,35 @@ def _small() -> AbstractAsyncContextManager[str]:
     return _serve(Settings(server=ServerSettings(limits=limits)))
 
 
+def _metered() -> AbstractAsyncContextManager[str]:
+    """There is one request."""
+    return _serve(Settings(server=ServerSettings(quotas=QuotaSettings(requests_per_minute=1))))
+
+
 def _brief() -> AbstractAsyncContextManager[str]:
     """Sessions end soon."""
     return _serve(Settings(server=ServerSettings(limits=Limits(session_seconds=0.5))))
+
+
+def _idle() -> AbstractAsyncContextManager[str]:
+    """Clients may not be silent for long."""
+    return _serve(Settings(server=ServerSettings(limits=Limits(idle_seconds=0.2))))
+
+
+@asynccontextmanager
+async def _taken(server: ServerSettings) -> AsyncIterator[str]:
+    """Somebody has the one session that there is."""
+    async with _serve(Settings(server=server)) as url, bare_socket(url):
+        yield url
 
 
 STAGES: Mapping[Stage, Callable[[], AbstractAsyncContextManager[str]]] = {
     "remote": _remote,
     "locked": _locked,
     "small": _small,
+    "metered": _metered,
     "brief": _brief,
+    "idle": _idle,
+    "full server": lambda: _taken(ServerSettings(limits=Limits(max_sessions=1))),
+    "full key": lambda: _taken(ServerSettings(quotas=QuotaSettings(concurrent_sessions=1))),
 }
