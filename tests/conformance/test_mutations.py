@@ -8,25 +8,7 @@ from typing import Any
 import pytest
 
 from tests.conformance.client import Event, Talk, bare_socket
-
-VALUES: list[Any] = [
-    None,
-    True,
-    0,
-    -1,
-    7,
-    2.5,
-    10**25,
-    1e300,
-    "",
-    "x",
-    "a" * 600,
-    [],
-    [None],
-    ["x"],
-    {},
-    {"x": 1},
-]
+from tests.conformance.fuzzing.mutations import VALUES, paths
 
 SESSION: Event = {
     "type": "realtime",
@@ -90,14 +72,6 @@ EVENTS: list[Event] = [
     {"type": "conversation.item.truncate", "item_id": "x", "content_index": 0, "audio_end_ms": 0},
     {"type": "response.create", "response": RESPONSE},
 ]
-
-
-def paths(value: Any, here: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
-    """Where the members of a JSON value are, itself left out."""
-    if isinstance(value, dict | list):
-        for name, member in value.items() if isinstance(value, dict) else enumerate(value):
-            yield (*here, name)
-            yield from paths(member, (*here, name))
 
 
 def mutants(event: Event, path: tuple[str | int, ...]) -> Iterator[Event]:
