@@ -45,10 +45,24 @@ def test_of_the_beta_dialect_only_the_types_of_events_count() -> None:
     assert seen("beta server", event) == {Place("beta server", "response.text.delta", "type")}
 
 
+@pytest.mark.parametrize("word", ["cancelled", "failed"])
+def test_each_word_that_a_member_may_be_is_a_place(word: str) -> None:
+    event = {"type": "response.done", "event_id": "e", "response": {"status": word}}
+
+    assert Place("server", "response", f"status={word}") in seen("server", event) & published()
+
+
+def test_a_member_that_may_be_any_text_has_no_words() -> None:
+    members = {place.member for place in published() if (place.side, place.owner) == ("server", "session")}
+
+    assert {"audio.output.voice", "model", "tool_choice=required"} <= members
+    assert not any(member.startswith(("audio.output.voice=", "model=")) for member in members)
+
+
 def test_null_fills_no_place() -> None:
     event = {"type": "error", "event_id": "e", "error": {"code": None, "message": "No."}}
 
-    assert seen("server", event) == {
+    assert seen("server", event) & published() == {
         Place("server", "error", member) for member in ("type", "error", "error.message")
     }
 
@@ -58,6 +72,14 @@ def test_every_absence_is_about_something(absence: Absence) -> None:
     for member in absence.members:
         about = Absence("", absence.side, absence.owner, (member,))
         assert any(about.covers(place) for place in published()), member
+
+
+def test_an_absence_covers_the_words_of_its_member_or_only_one_of_them() -> None:
+    auto, none = (Place("server", "session", f"tool_choice={word}") for word in ("auto", "none"))
+
+    assert Absence("", "server", "session", ("tool_choice",)).covers(auto)
+    assert Absence("", "server", "session", ("tool_choice=auto",)).covers(auto)
+    assert not Absence("", "server", "session", ("tool_choice=auto",)).covers(none)
 
 
 def test_brackets_in_an_absence_are_those_of_arrays() -> None:

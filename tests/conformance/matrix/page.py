@@ -1,10 +1,12 @@
 """Writes the matrix down as a page of the documentation: the same text for the same coverage."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import cache
 
 from tests.conformance.matrix.absent import ABSENT
 from tests.conformance.matrix.coverage import Coverage
-from tests.conformance.matrix.places import EVENTS, OBJECTS, Place, Side
+from tests.conformance.matrix.places import EVENTS, OBJECTS, Place, Side, published
 from tests.conformance.scenarios.registry import VARIANTS, Case, Scenario, Variant
 
 __all__ = ["conformance_page"]
@@ -128,20 +130,46 @@ def _objects(coverage: Coverage, side: Side, title: str) -> list[str]:
 def _rows(coverage: Coverage, side: Side, owner: str) -> Iterator[list[str]]:
     """One row for each scenario that was the first to show something of this owner."""
     proofs = {
-        place.member: name
-        for place, name in coverage.proofs.items()
-        if (place.side, place.owner) == (side, owner)
+        place: name for place, name in coverage.proofs.items() if (place.side, place.owner) == (side, owner)
     }
-    of_event = owner in EVENTS[side]
-    leaves: dict[str, list[str]] = {}
-    for member, name in sorted(proofs.items()):
-        holds_more = any(other.startswith((f"{member}.", f"{member}[].")) for other in proofs)
-        leaves.setdefault(name, [])
-        if not holds_more and not (of_event and member == "type"):
-            leaves[name].append(member)
-    for name, members in sorted(leaves.items(), key=lambda entry: (-len(entry[1]), entry[0])):
-        if members or len(leaves) == 1:
-            yield [f"`{owner}`", _code(members), f"`{name}`"]
+    shown: dict[str, list[Place]] = {}
+    for place, name in sorted(proofs.items()):
+        shown.setdefault(name, [])
+        if not _is_told_by_others(place, proofs):
+            shown[name].append(place)
+    for name, places in sorted(shown.items(), key=lambda entry: (-len(entry[1]), entry[0])):
+        if places or len(shown) == 1:
+            yield [f"`{owner}`", _members(places), f"`{name}`"]
+
+
+def _is_told_by_others(place: Place, shown: Collection[Place]) -> bool:
+    """Whether a row can do without it: an object whose members are there, or the one word of a member."""
+    if place.owner in EVENTS[place.side] and place.member == "type":
+        return True
+    if place.member != place.name:
+        return _choices()[place.side, place.owner, place.name] == 1
+    inside = (f"{place.member}.", f"{place.member}[")
+    return any(
+        not _is_told_by_others(other, shown)
+        for other in shown
+        if other.member.startswith(inside) or (other.name == place.name and other != place)
+    )
+
+
+@cache
+def _choices() -> Counter[tuple[Side, str, str]]:
+    """Of how many words a member may be one."""
+    return Counter(
+        (place.side, place.owner, place.name) for place in published() if place.member != place.name
+    )
+
+
+def _members(places: Iterable[Place]) -> str:
+    """Each member once, with its words in brackets."""
+    words: dict[str, list[str]] = {}
+    for place in places:
+        words.setdefault(place.name, []).extend(filter(None, [place.member.partition("=")[2]]))
+    return ", ".join(f"`{name}` ({', '.join(some)})" if some else f"`{name}`" for name, some in words.items())
 
 
 def _beta(coverage: Coverage) -> list[str]:

@@ -1,7 +1,8 @@
 """Places: every member of every published event, where objects that recur are looked at once.
 
 `session.updated` has a member `session.audio.output.voice`. Its place is `audio.output.voice` of the object
-`session`, which is the same wherever a server shows a session.
+`session`, which is the same wherever a server shows a session. Where a member may be one of several words, each
+of them is a place as well: `status=cancelled` of `response`.
 """
 
 import types
@@ -64,12 +65,19 @@ _OBJECT_AT: Mapping[Side, Mapping[str, str]] = {
     for side, objects in OBJECTS.items()
 }
 
+_LONGEST_WORD = 64  # characters; longer texts are none
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
     side: Side
     owner: str  # an event or an object
-    member: str  # dotted, with [] for the entries of an array
+    member: str  # dotted, with [] for the entries of an array and =x for a word that it may be
+
+    @property
+    def name(self) -> str:
+        """The member without the word."""
+        return self.member.partition("=")[0]
 
 
 @cache
@@ -92,23 +100,28 @@ def seen(side: Side, event: Mapping[str, Any]) -> set[Place]:
 def _places(side: Side, owner: str, path: str) -> Iterator[Place]:
     if path == "event_id" or (side in ("beta client", "beta server") and path != "type"):
         return
-    steps = path.split(".")
+    member, mark, word = path.partition("=")
+    steps = member.split(".")
     for end in range(1, len(steps)):
         inner = _OBJECT_AT[side].get(f"{owner} {'.'.join(steps[:end])}")
         if inner is not None:
-            yield from _places(side, inner, ".".join(steps[end:]))
+            yield from _places(side, inner, ".".join(steps[end:]) + mark + word)
             return
-    yield Place(side, owner, path)
+    if not (mark and member == "type" and owner in EVENTS[side]):
+        yield Place(side, owner, path)
 
 
 def _paths(annotation: Any, side: Side, path: str = "") -> Iterator[str]:
-    """The members of a type, of all types of a union, and of the entries of an array."""
+    """The members of a type, of all types of a union, and of the entries of an array; and words."""
     origin = get_origin(annotation)
     if origin is Annotated:
         yield from _paths(get_args(annotation)[0], side, path)
     elif origin in (Union, types.UnionType):
         for member in get_args(annotation):
-            yield from _paths(member, side, path)
+            if get_origin(member) is not Literal or str not in get_args(annotation):
+                yield from _paths(member, side, path)
+    elif origin is Literal:
+        yield from (f"{path}={word}" for word in get_args(annotation) if isinstance(word, str))
     elif origin is list:
         yield from _paths(get_args(annotation)[0], side, f"{path}[]")
     elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
@@ -131,3 +144,5 @@ def _filled(value: Any, path: str = "") -> Iterator[str]:
     elif isinstance(value, list):
         for entry in value:
             yield from _filled(entry, f"{path}[]")
+    elif isinstance(value, str) and len(value) <= _LONGEST_WORD:
+        yield f"{path}={value}"

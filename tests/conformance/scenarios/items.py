@@ -39,6 +39,16 @@ async def create_items(session: Talk) -> None:
         assert retrieved["item"]["type"] == item["type"]
 
 
+@scenario("The status that a client gives an item means nothing, and images are kept with their detail")
+async def item_words(session: Talk) -> None:
+    for status in ("in_progress", "incomplete", "completed"):
+        assert (await session.add(message("Hello", status=status)))["status"] == "completed"
+    for detail in ("auto", "low", "high"):
+        image = {"type": "input_image", "image_url": PIXEL, "detail": detail}
+        kept = await session.add({"type": "message", "role": "user", "content": [image]})
+        assert kept["content"] == [image]
+
+
 @scenario("An item takes its place behind the one that it names", variants=(*BOTH, BETA))
 async def place_items(session: Talk) -> None:
     last = await session.type("three")

@@ -4,7 +4,7 @@ from typing import Any
 
 from tests.conformance.client import Event, Talk
 from tests.conformance.scenarios.registry import BETA, BOTH, GA, STRICT, scenario
-from tests.conformance.scenarios.steps import MANUAL, TEXT, TOOL, configure, order_since, told
+from tests.conformance.scenarios.steps import MANUAL, TEXT, TOOL, configure, message, order_since, told
 
 EVERYTHING: Event = {
     "output_modalities": ["audio"],
@@ -48,6 +48,12 @@ EVERYTHING: Event = {
 }
 
 
+CHOICES = ("none", "required", "auto")
+DELAYS = ("minimal", "low", "medium", "high", "xhigh")
+EAGERNESS = ("low", "medium", "high", "auto")
+EFFORTS = ("minimal", "low", "medium", "high", "xhigh")
+
+
 def assert_shown(shown: Any, wanted: Any, path: str = "session") -> None:
     """Every member that was asked for shows, but for the names of models, which the server resolves."""
     if isinstance(wanted, dict):
@@ -71,6 +77,39 @@ async def update_one_member(session: Talk) -> None:
     before = session.session
     after = await configure(session, {"instructions": "Be brief."})
     assert after == before | {"instructions": "Be brief."}
+
+
+@scenario("Every word that a member may be is taken and shown")
+async def words_of_a_session(session: Talk) -> None:
+    heard = [
+        *({"noise_reduction": {"type": word}} for word in ("near_field", "far_field")),
+        *({"transcription": {"model": "whisper-1", "delay": word}} for word in DELAYS),
+        *({"turn_detection": {"type": "semantic_vad", "eagerness": word}} for word in EAGERNESS),
+    ]
+    changes: list[Event] = [
+        *({"audio": {"input": member}} for member in heard),
+        *({"reasoning": {"effort": word}} for word in EFFORTS),
+        *({"tool_choice": word, "tools": [TOOL]} for word in CHOICES),
+        *({"truncation": word} for word in ("disabled", "auto")),
+        *({"output_modalities": [word]} for word in ("text", "audio")),
+        {"max_output_tokens": "inf"},
+        {"tracing": "auto"},
+    ]
+    for change in changes:
+        assert_shown(await session.update(**change), change)
+
+
+@scenario("Every word that a member of a response may be is taken")
+async def words_of_a_response(session: Talk) -> None:
+    outside: Event = {"conversation": "none", "input": [message("Hello")], **TEXT}
+    for effort in EFFORTS:
+        reply = await session.respond(reasoning={"effort": effort}, **outside)
+        assert reply.text == "You said: Hello"
+    for choice in CHOICES:
+        reply = await session.respond(tools=[TOOL], tool_choice=choice, **outside)
+        assert len(reply.calls) == (choice == "required")
+    reply = await session.respond(max_output_tokens="inf", **outside)
+    assert reply.response["max_output_tokens"] == "inf"
 
 
 @scenario("Semantic turn detection takes the place of the other kind with its own members")
