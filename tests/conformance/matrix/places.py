@@ -1,8 +1,8 @@
 """Places: every member of every published event, where objects that recur are looked at once.
 
 `session.updated` has a member `session.audio.output.voice`. Its place is `audio.output.voice` of the object
-`session`, which is the same wherever a server shows a session. Where a member may be one of several words, each
-of them is a place as well: `status=cancelled` of `response`.
+`session`, which is the same wherever a server shows a session. Where a member may be one of several words,
+each of them is a place as well: `status=cancelled` of `response`.
 """
 
 import types
