@@ -12,7 +12,7 @@ from tests.conformance.client import RATE, Event, Talk, talk
 from tests.conformance.hearing import voice
 from tests.speech import silence
 
-SEEDS = range(8)
+SEEDS = [*((seed, "parley") for seed in range(8)), *((seed, "openai") for seed in range(100, 104))]
 STEPS = 60
 
 TOOL = {"type": "function", "name": "clock", "parameters": {"type": "object", "properties": {}}}
@@ -166,9 +166,9 @@ class Chaos:
         )
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-async def test_a_random_session_keeps_to_the_protocol(server_url: str, seed: int) -> None:
-    async with talk(server_url) as session:
+@pytest.mark.parametrize(("seed", "profile"), SEEDS)
+async def test_a_random_session_keeps_to_the_protocol(server_url: str, seed: int, profile: str) -> None:
+    async with talk(server_url, query={"profile": profile}) as session:
         chaos = Chaos(session, seed)
         for _ in range(STEPS):
             await chaos.step()
