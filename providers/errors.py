@@ -4,7 +4,8 @@ ProviderError
 ├── AuthenticationError     the key is missing or was refused
 ├── RateLimitError          too many requests; `retry_after` seconds where the provider said so
 ├── OverloadedError         the provider has no capacity or reports an internal fault
-├── InvalidRequestError     the provider refused the request itself (model, parameter, context length)
+├── InvalidRequestError     the provider refused the request itself (model, parameter)
+│   └── ContextTooLongError its model cannot read so much
 ├── ConnectionFailedError   no connection, or it broke mid-stream
 ├── TimedOutError           no answer in time
 └── BadAnswerError          the provider answered something that its protocol does not allow
@@ -14,6 +15,7 @@ __all__ = [
     "AuthenticationError",
     "BadAnswerError",
     "ConnectionFailedError",
+    "ContextTooLongError",
     "InvalidRequestError",
     "OverloadedError",
     "ProviderError",
@@ -55,6 +57,10 @@ class OverloadedError(ProviderError):
 
 class InvalidRequestError(ProviderError):
     code = "provider_refused_request"
+
+
+class ContextTooLongError(InvalidRequestError):
+    code = "context_length_exceeded"
 
 
 class ConnectionFailedError(ProviderError):

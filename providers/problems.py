@@ -11,6 +11,7 @@ from typing import Any
 from providers.errors import (
     AuthenticationError,
     BadAnswerError,
+    ContextTooLongError,
     InvalidRequestError,
     OverloadedError,
     ProviderError,
@@ -52,6 +53,12 @@ _WORDS: Mapping[str, int] = {
     "invalid_request_error": 400,
     "invalid_argument": 400,
 }
+
+
+# How those say it that have no code for it: vLLM, llama.cpp, Anthropic, Google, Groq.
+_TOO_LONG = re.compile(
+    r"(?i)context (length|size|window)|prompt is too long|input token count .* exceeds|reduce the length of"
+)
 
 
 class Redactor:
@@ -96,7 +103,8 @@ class Problem:
         if status >= 500 or status == 409:
             return OverloadedError(text, provider=provider)
         if status >= 400:
-            return InvalidRequestError(text, provider=provider)
+            too_long = self.code == "context_length_exceeded" or _TOO_LONG.search(self.message)
+            return (ContextTooLongError if too_long else InvalidRequestError)(text, provider=provider)
         return BadAnswerError(text, provider=provider)
 
 

@@ -25,12 +25,13 @@ from pipeline.core.playback import SpokenText
 from pipeline.core.reconfiguring import check_change
 from pipeline.core.response import Response
 from pipeline.core.state import State
-from pipeline.core.truncation import ContextKeeper, ContextTooLongError
+from pipeline.core.truncation import ContextKeeper
 from pipeline.effects import CutAudio, ReportTruncation, SpeechStyle, StartGeneration, StopGeneration
 from pipeline.errors import InvalidRequest
 from pipeline.events import ResponseStatus, StatusDetails, Usage
 from pipeline.items import InputAudio, Item, ItemReference, MessageItem, OutputAudio
 from providers.contracts import LlmRequest
+from providers.errors import ContextTooLongError
 
 __all__ = ["Clip", "Responder"]
 
@@ -147,7 +148,7 @@ class Responder:
         try:
             fitted = self._contexts.fit(config, items, remember=not running.explicit)
         except ContextTooLongError as error:
-            self._fail(running, "context_length_exceeded", str(error))
+            self._fail(running, error.code, error.message)
             return
         if fitted.left:
             self._state.do(ReportTruncation(response.id, len(fitted.left), fitted.tokens))

@@ -18,18 +18,15 @@ from pipeline.core.context import item_tokens, message_tokens, request_tokens, t
 from pipeline.core.conversation import Conversation
 from pipeline.items import FunctionCall, FunctionCallOutput, Item, MessageItem
 from providers.contracts import LlmRequest, SystemMessage
+from providers.errors import ContextTooLongError
 
-__all__ = ["ContextKeeper", "ContextTooLongError", "Fitted", "fit"]
+__all__ = ["ContextKeeper", "Fitted", "fit"]
 
 _MAX_ANSWER = 4096  # tokens that are kept free for an answer of unlimited length, as the public service does
 _ANSWER_PART = 8  # of a small context, an answer of unlimited length gets this part (one eighth)
 
 _TELLING_TOKENS = 500  # a request of fewer is mostly overhead, and says little about how a model counts
 _MIN_SCALE, _MAX_SCALE = 0.5, 3.0  # how far a provider's count may move our estimates
-
-
-class ContextTooLongError(Exception):
-    """The context does not fit, and the session wants none of it dropped. The message is for the client."""
 
 
 @dataclass(frozen=True, slots=True)
