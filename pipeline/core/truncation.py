@@ -44,6 +44,7 @@ class ContextKeeper:
         self._catalog = catalog
         self._conversation = conversation
         self._gone: set[str] = set()  # ids of items in the conversation
+        self._counted: dict[str, tuple[Item, int]] = {}  # tokens by id; counting them anew takes milliseconds
         self._counted_by = ""  # the model to which the scale belongs
         self._scale = 1.0  # tokens that it counts for one that we estimate
 
@@ -60,9 +61,10 @@ class ContextKeeper:
             part = truncation.retention_ratio
             if truncation.post_instructions is not None:
                 room = min(room, truncation.post_instructions)
+        count = self._count if remember else item_tokens
         fitted = fit(
             items,
-            lambda item: round(scale * item_tokens(item)),
+            lambda item: round(scale * count(item)),
             room,
             round(part * room),
             self._gone if remember else (),
@@ -87,6 +89,15 @@ class ContextKeeper:
     def forget(self, item_id: str) -> None:
         """The item was deleted; its id may come back as another item."""
         self._gone.discard(item_id)
+        self._counted.pop(item_id, None)
+
+    def _count(self, item: Item) -> int:
+        """The tokens of an item of the conversation, which may have changed since the last time."""
+        counted, tokens = self._counted.get(item.id, (None, 0))
+        if counted is not item:
+            tokens = item_tokens(item)
+            self._counted[item.id] = item, tokens
+        return tokens
 
     def _room(self, config: SessionConfig, scale: float) -> int:
         holds = self._catalog.context_tokens(config.model)

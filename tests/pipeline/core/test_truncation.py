@@ -17,11 +17,13 @@ from pipeline.commands import (
 )
 from pipeline.config import RetentionRatio
 from pipeline.core.context import build_messages
-from pipeline.core.truncation import fit
+from pipeline.core.conversation import Conversation
+from pipeline.core.truncation import ContextKeeper, fit
 from pipeline.effects import StartGeneration
 from pipeline.items import (
     FunctionCall,
     FunctionCallOutput,
+    InputAudio,
     InputText,
     Item,
     ItemReference,
@@ -31,7 +33,7 @@ from pipeline.items import (
 from providers.contracts import FunctionTool, LlmUsage
 from tests.chance import examples
 from tests.pipeline.core.conftest import Play
-from tests.pipeline.playbook import Playbook, user
+from tests.pipeline.playbook import FakeCatalog, Playbook, session_config, user
 
 TEXT = {"output_modalities": ("text",)}
 
@@ -206,6 +208,19 @@ def test_an_item_that_takes_the_id_of_a_deleted_one_starts_anew(play: Play) -> N
     script.tell(CreateItem(hundred("a", "a"), "root"))
 
     assert ask(script) == "acdef"
+
+
+def test_an_item_is_counted_anew_once_it_has_changed() -> None:
+    conversation = Conversation("conv", 10, 10_000)
+    keeper = ContextKeeper(FakeCatalog(), conversation)
+    short = session_config({"truncation": RetentionRatio(1.0, post_instructions=60)})
+    speech = MessageItem("a", "user", (InputAudio(),))  # its transcript is still to come
+    for item in (speech, said("b")):
+        conversation.insert(item)
+
+    assert len(keeper.fit(short, list(conversation), remember=True).items) == 2
+    conversation.set_transcript("a", 0, "word " * 60)
+    assert [item.id for item in keeper.fit(short, list(conversation), remember=True).items] == ["b"]
 
 
 def test_a_retention_ratio_leaves_room_for_turns_to_come(play: Play) -> None:
