@@ -222,53 +222,6 @@ async def test_a_retrieved_reply_has_the_short_content_type_and_its_audio(server
         assert item["content"][0]["audio"]
 
 
-@pytest.mark.parametrize(
-    ("event", "code", "param"),
-    [
-        (
-            {"type": "session.update", "session": {"turn_detection": {"type": "server_vad", "threshold": 7}}},
-            "decimal_above_max_value",
-            "session.turn_detection.threshold",
-        ),
-        (
-            {"type": "session.update", "session": {"input_audio_format": "mp3"}},
-            "invalid_value",
-            "session.input_audio_format",
-        ),
-        (
-            {"type": "session.update", "session": {"modalities": ["smell"]}},
-            "invalid_value",
-            "session.modalities[0]",
-        ),
-        (
-            {"type": "session.update", "session": {"max_response_output_tokens": 0}},
-            "integer_below_min_value",
-            "session.max_response_output_tokens",
-        ),
-        ({"type": "session.update"}, "missing_required_parameter", "session"),
-        ({"type": "response.create", "response": {"voice": 5}}, "invalid_type", "response.voice"),
-        ({"type": "transcription_session.update", "session": {}}, "invalid_value", "session.type"),
-        ({"type": "conversation.item.delete", "item_id": "x"}, "item_delete_invalid_item_id", "item_id"),
-    ],
-    ids=lambda value: json.dumps(value)[:60],
-)
-async def test_errors_name_what_the_client_wrote(
-    server_url: str, event: dict[str, Any], code: str, param: str
-) -> None:
-    async with beta_talk(server_url) as session:
-        id = await session.send(**event)
-        error = await session.error()
-
-        assert (error["code"], error["param"], error["event_id"]) == (code, param, id)
-
-
-async def test_an_unknown_event_is_told_the_names_of_this_dialect(server_url: str) -> None:
-    async with beta_talk(server_url) as session:
-        await session.send("session.destroy")
-
-        assert "'transcription_session.update'" in (await session.error())["message"]
-
-
 async def test_a_transcription_session_has_its_own_events(server_url: str) -> None:
     async with beta_talk(server_url, "gpt-4o-transcribe", query={"intent": "transcription"}) as session:
         assert session.events[0]["type"] == "transcription_session.created"

@@ -18,7 +18,7 @@ from tests.conformance.scenarios.registry import (
 from tests.conformance.scenarios.steps import TOOL, message
 
 EVERY = (*BOTH, BETA)
-ONLY_STRICT = (STRICT,)
+ONLY_STRICT, ONLY_BETA = (STRICT,), (BETA,)
 MISSING, UNKNOWN, VALUE, TYPE = (
     "missing_required_parameter",
     "unknown_parameter",
@@ -52,7 +52,7 @@ def update(
 def flat(what: str, path: str, value: Any, code: str, where: str | None = None) -> Refusal:
     """A session.update of the beta dialect."""
     event = {"type": "session.update", "session": _nested(path, value)}
-    return Refusal(what, event, code, f"session.{where or path}", (BETA,))
+    return Refusal(what, event, code, f"session.{where or path}", ONLY_BETA)
 
 
 def respond(
@@ -184,7 +184,7 @@ refused_events(
 
 refused_events(
     "refused_flat_updates",
-    "session.update in the beta dialect: what is refused",
+    "Settings in the beta dialect: what is refused, by the names that its clients use",
     flat("a threshold above one", "turn_detection.threshold", 1.5, "decimal_above_max_value"),
     flat("an unknown turn detection", "turn_detection.type", "psychic", VALUE),
     flat("an unknown format", "input_audio_format", "opus", VALUE),
@@ -192,6 +192,16 @@ refused_events(
     flat("unknown modalities", "modalities", ["smell"], VALUE, "modalities[0]"),
     flat("a number as a voice", "voice", 5, TYPE),
     flat("too fast a voice", "speed", 2.0, "decimal_above_max_value"),
+    bare("no session", "session.update", MISSING, "session", ONLY_BETA),
+    respond("a voice that is a number", "voice", 5, TYPE, variants=ONLY_BETA),
+    bare(
+        "an update of the other type of session",
+        "transcription_session.update",
+        VALUE,
+        "session.type",
+        ONLY_BETA,
+        session={},
+    ),
 )
 
 refused_events(
