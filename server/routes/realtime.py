@@ -106,8 +106,8 @@ async def realtime_without_upgrade() -> None:
     """What a person sees who opens the address in a browser, or a client that sends plain HTTP."""
     raise ApiError(
         426,
-        "This address is a WebSocket: connect with ws:// instead of http://, for example through the "
-        "realtime.connect() of an OpenAI SDK.",
+        "This address is a WebSocket: connect with ws:// instead of http://, or wss:// instead of https://, "
+        "for example through the realtime.connect() of an OpenAI SDK.",
         code="upgrade_required",
         headers={"Upgrade": "websocket"},
     )

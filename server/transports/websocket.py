@@ -21,8 +21,6 @@ log = logging.getLogger(__name__)
 
 _HIGH_WATER = 1024 * 1024  # unsent bytes at which speech waits for the client to catch up
 _SEND_DEADLINE_S = 30.0  # for one event; a client that takes none for so long is gone
-
-
 _NOTICE_S = 60.0  # before a session has lived its time, the log says so
 _FAREWELL_S = 5.0  # to tell a client why it is disconnected; one that does not read does not hear it
 
@@ -106,7 +104,7 @@ class WebSocketPeer:
         if not done:
             await self._dismiss(
                 session,
-                f"Your session hit the maximum duration of {self._lifetime / 60:g} minutes. "
+                f"Your session hit the maximum duration of {_duration(self._lifetime)}. "
                 "Connect again for another one.",
                 code="session_expired",
             )
@@ -194,3 +192,7 @@ class WebSocketPeer:
     async def _close(self, code: int, reason: str) -> None:
         if self._websocket.application_state is WebSocketState.CONNECTED:
             await self._websocket.close(code, reason)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:g} seconds" if seconds < 60 else f"{seconds / 60:g} minutes"

@@ -192,7 +192,7 @@ async def test_a_session_that_has_lived_its_time_ends_with_an_error_and_a_close(
     error, code, reason = await farewell(fleeting_url)
 
     assert (error["type"], error["code"]) == ("invalid_request_error", "session_expired")
-    assert "maximum duration of 0.00833333 minutes" in error["message"]
+    assert "maximum duration of 0.5 seconds" in error["message"]
     assert (code, reason) == (1001, "invalid_request_error.session_expired")
     assert "reaches its maximum duration in 0.5 seconds" in caplog.text
 
