@@ -133,12 +133,15 @@ class WebSocketPeer:
             message = await self._receive()
             if message["type"] == "websocket.disconnect":
                 return
-            text = message.get("text")
-            command = self._decoder.refuse_binary() if text is None else self._decoder.decode(text)
-            if isinstance(command, AppendAudio):
-                await session.append_audio(command.data, command.event_id)
-            else:
-                await session.receive(command)
+            try:
+                await self._take(message.get("text"), session)
+            except Exception:
+                # Our own fault, which must cost the client no more than this one event.
+                log.exception("session %s: an event could not be read", session.id)
+                error = InvalidRequest(
+                    "The server had an unexpected error while it read this event.", code=None
+                )
+                self.send(ErrorRaised(error, None, "server_error"))
             # Over the rate nothing is refused or lost; the client just finds the socket full for a while.
             count += 1
             now = loop.time()
@@ -146,6 +149,14 @@ class WebSocketPeer:
                 second, count = now, 0
             elif count > self._events_per_second:
                 await asyncio.sleep(second + 1 - now)
+
+    async def _take(self, text: str | None, session: Session) -> None:
+        """One frame, whose text is None where it is binary."""
+        command = self._decoder.refuse_binary() if text is None else self._decoder.decode(text)
+        if isinstance(command, AppendAudio):
+            await session.append_audio(command.data, command.event_id)
+        else:
+            await session.receive(command)
 
     async def _receive(self) -> Message:
         """The next frame. Only the wait for it counts as idle, not the time in which we do not read."""

@@ -6,6 +6,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from server.protocol.decoding import Decoder
 from tests.conformance.bad_inputs import ANCHOR, BAD_INPUTS, BadInput
 from tests.conformance.client import bare_socket, talk
 from tests.conformance.shapes import check_shape
@@ -105,3 +106,25 @@ async def test_a_frame_that_cannot_be_read_ends_at_most_the_connection_that_sent
 
     async with talk(server_url, text=True) as session:
         assert (await session.ask("Hello")).text == "You said: Hello"
+
+
+async def test_a_fault_of_our_own_costs_one_event_and_not_the_session(
+    server_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    decode = Decoder.decode
+
+    def stumble(self: Decoder, text: str) -> object:
+        if "banana" in text:
+            raise KeyError("nobody thought of fruit")
+        return decode(self, text)
+
+    monkeypatch.setattr(Decoder, "decode", stumble)
+    async with bare_socket(server_url) as session:
+        await session.update(output_modalities=["text"])
+        await session.send_frame('{"type": "banana"}')
+        error = await session.error()
+
+        assert (error["type"], error["code"]) == ("server_error", None)
+        assert "fruit" not in error["message"]
+        assert (await session.ask("Hello")).text == "You said: Hello"
+    assert [record.exc_info is not None for record in caplog.records if record.levelname == "ERROR"] == [True]

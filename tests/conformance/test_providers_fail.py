@@ -121,8 +121,9 @@ async def test_what_was_said_before_the_failure_is_kept(lab: Lab) -> None:
         pytest.param(error(500, "It broke"), "provider_overloaded", id="500"),
         pytest.param(error(503, "Too busy"), "provider_overloaded", id="503"),
         pytest.param(error(401, "Wrong key"), "provider_authentication_failed", id="401"),
+        pytest.param(error(400, "What is this?"), "provider_refused_request", id="400"),
         pytest.param(
-            error(400, "Too long", code="context_length_exceeded"), "provider_refused_request", id="400"
+            error(400, "Too long", code="context_length_exceeded"), "context_length_exceeded", id="too long"
         ),
         pytest.param(
             error(404, "No such model", code="model_not_found"), "provider_refused_request", id="404"
