@@ -5,7 +5,7 @@ import pytest
 from tests.clients.node_env import Stage
 from tests.conformance.hearing import words
 
-pytestmark = pytest.mark.clients
+pytestmark = [pytest.mark.clients, pytest.mark.timeout(400)]  # the first one installs packages
 
 SDK = "agents_sdk.mjs"
 

@@ -6,7 +6,7 @@ from tests.clients.node_env import Stage
 from tests.conformance.hearing import words
 from tests.markdown import Block, blocks
 
-pytestmark = pytest.mark.clients
+pytestmark = [pytest.mark.clients, pytest.mark.timeout(400)]  # the first one installs packages
 
 SDK = "openai_sdk.mjs"
 

@@ -12,6 +12,9 @@ from tests.conformance.scenarios import SCENARIOS
 from tests.conformance.scenarios.registry import Case
 from tests.conformance.scenarios.runner import Record, Stagehand
 
+# Whoever asks first plays every scenario: forty seconds on a quiet machine.
+pytestmark = pytest.mark.timeout(600)
+
 CASE = SCENARIOS[0]
 SPEED = Place("client", "session", "audio.output.speed")
 
