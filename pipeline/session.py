@@ -131,7 +131,6 @@ class Session:
         self._speaking: tuple[str, int] | None = None  # the open utterance, and how far it has been fed
         self._generations: dict[str, tuple[Generation, asyncio.Task[None]]] = {}
         self._store = AudioStore(max_kept_audio)
-        self._max_recording_seconds = (limits or EngineLimits()).max_buffer_seconds  # inside one event
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
@@ -195,7 +194,7 @@ class Session:
         """
         format = self.config.audio.input.format
         try:
-            order = await with_recordings_decoded(order, format, self._max_recording_seconds)
+            order = await with_recordings_decoded(order, format, self._limits.max_buffer_seconds)
         except InvalidRequest as error:
             order = Refuse(error, order.event_id)
         self.dispatch(order)
