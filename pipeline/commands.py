@@ -18,11 +18,15 @@ __all__ = [
     "CommitAudio",
     "CreateItem",
     "CreateResponse",
+    "DeadlinePassed",
     "DeleteItem",
+    "EchoJudged",
+    "EndOfTurnHeard",
     "EngineFact",
     "FrameScored",
     "GenerationFailed",
     "GenerationFinished",
+    "PlaybackStopped",
     "Refuse",
     "ResponseParams",
     "RetrieveItem",
@@ -34,9 +38,11 @@ __all__ = [
     "ToolCallGenerated",
     "ToolCallOpened",
     "TranscriptGrew",
+    "TranscriptGuessed",
     "TranscriptReady",
     "TranscriptionBroke",
     "TruncateItem",
+    "TurnJudged",
     "UpdateSession",
 ]
 
@@ -159,10 +165,51 @@ class FrameScored:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnJudged:
+    """How likely the turn of that item is over, from its audio up to `position`."""
+
+    item_id: str
+    position: int
+    probability: float | None  # None: nobody could say
+    inference_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class EchoJudged:
+    """Whether the audio that `CheckEcho` named is the assistant's own voice coming back."""
+
+    start: int
+    end: int
+    is_echo: bool
+
+
+# A turn may be transcribed in several segments; those of one turn are told apart by their number.
+
+
+@dataclass(frozen=True, slots=True)
 class TranscriptGrew:
     item_id: str
     text: str  # what to append
     logprobs: tuple[TokenLogprob, ...] = ()
+    segment: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptGuessed:
+    """What the segment would be if nothing more was said."""
+
+    item_id: str
+    text: str
+    segment: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EndOfTurnHeard:
+    """The transcription's own opinion on whether the speaker has finished (0..1)."""
+
+    item_id: str
+    probability: float
+    segment: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +228,7 @@ class TranscriptReady:
     logprobs: tuple[TokenLogprob, ...] = ()
     languages: tuple[str, ...] | None = None
     usage: SttUsage | None = None
+    segment: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +237,7 @@ class TranscriptionBroke:
     code: str
     message: str
     content_index: int = 0
+    segment: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,10 +292,27 @@ class SpeechFinished:
     response_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class PlaybackStopped:
+    """The server's own player has fallen silent after so much of that item."""
+
+    item_id: str
+    milliseconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlinePassed:
+    """The moment that `SetDeadline` named has come."""
+
+
 EngineFact = (
     AudioAppended
     | FrameScored
+    | TurnJudged
+    | EchoJudged
     | TranscriptGrew
+    | TranscriptGuessed
+    | EndOfTurnHeard
     | SpeakerHeard
     | TranscriptReady
     | TranscriptionBroke
@@ -257,6 +323,8 @@ EngineFact = (
     | GenerationFailed
     | SpeechSynthesized
     | SpeechFinished
+    | PlaybackStopped
+    | DeadlinePassed
 )
 
 Command = ClientCommand | EngineFact

@@ -1,29 +1,38 @@
 """What the engine wants done. It returns these; the session carries them out, in order."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from pipeline.config import AudioFormat, SessionConfig
+from pipeline.core.endpointing import Decision, Evidence
 from pipeline.events import Event
 from providers.contracts import LlmRequest, SttOptions
 
 __all__ = [
+    "CheckEcho",
     "Configure",
     "CutAudio",
     "DropAudio",
     "DropUtterance",
     "Effect",
     "Emit",
+    "EndSegment",
     "EndUtterance",
     "FinishSpeaking",
     "ForgetItem",
+    "JudgeTurn",
     "KeepClip",
     "ReportFirstOutput",
+    "ReportSpeculation",
     "ReportTruncation",
+    "ReportTurnDecision",
+    "SetDeadline",
     "Speak",
     "SpeechStyle",
     "StartGeneration",
     "StartUtterance",
     "StopGeneration",
+    "StopPlayback",
     "TranscribeClip",
 ]
 
@@ -53,6 +62,16 @@ class StartUtterance:
     start: int
     model: str
     options: SttOptions
+    segment: int = 0  # counts the pieces in which the turn is transcribed
+
+
+@dataclass(frozen=True, slots=True)
+class EndSegment:
+    """Finish the transcript of what was said up to `end`, while the turn itself may go on."""
+
+    item_id: str
+    segment: int
+    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +133,49 @@ class ForgetItem:
     item_id: str
 
 
+# --- Turns -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeTurn:
+    """Say how finished the turn of that item sounds; answered by `TurnJudged`, with the end as its position.
+
+    Frames that come after `end` are told of only after the answer, so that it does not depend on how fast the
+    audio was sent.
+    """
+
+    item_id: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckEcho:
+    """Say whether the input from `start` to `end` is the assistant's own voice; answered by `EchoJudged`."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetDeadline:
+    """Tell of `DeadlinePassed` at that moment, instead of any that was set before; None: of none."""
+
+    at: float | None  # seconds, on the clock of `handle`
+
+
+@dataclass(frozen=True, slots=True)
+class ReportTurnDecision:
+    """What was decided in a pause, and why."""
+
+    item_id: str
+    detection: Literal["server_vad", "semantic_vad"]
+    outcome: Literal["wait", "suggest", "revoke", "end"]
+    at_ms: int  # of the session's audio
+    evidence: Evidence
+    decision: Decision | None = None  # None: the silence alone counted
+
+
 # --- Responses ---------------------------------------------------------------------------------------
 
 
@@ -133,6 +195,7 @@ class StartGeneration:
     model: str
     request: LlmRequest
     speech: SpeechStyle | None  # None: text only
+    speculative: bool = False  # the turn that it answers may yet go on
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +221,20 @@ class StopGeneration:
 
 
 @dataclass(frozen=True, slots=True)
+class StopPlayback:
+    """Players of the server's own fall silent, and answer with `PlaybackStopped`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportSpeculation:
+    """What became of a reply that was prepared in advance: it was used, or nobody wanted it."""
+
+    response_id: str
+    outcome: Literal["used", "revoked", "outdated", "failed"]
+    seconds: float  # that it had been worked on
+
+
+@dataclass(frozen=True, slots=True)
 class ReportFirstOutput:
     """The first text or audio of a response left the engine, `seconds` after it was asked for."""
 
@@ -178,6 +255,7 @@ Effect = (
     Emit
     | Configure
     | StartUtterance
+    | EndSegment
     | EndUtterance
     | DropUtterance
     | DropAudio
@@ -185,10 +263,16 @@ Effect = (
     | TranscribeClip
     | CutAudio
     | ForgetItem
+    | JudgeTurn
+    | CheckEcho
+    | SetDeadline
+    | ReportTurnDecision
     | StartGeneration
     | Speak
     | FinishSpeaking
     | StopGeneration
+    | StopPlayback
+    | ReportSpeculation
     | ReportFirstOutput
     | ReportTruncation
 )

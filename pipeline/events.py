@@ -18,6 +18,7 @@ __all__ = [
     "CallArgumentsDone",
     "ErrorRaised",
     "Event",
+    "IdleTimeout",
     "ItemAdded",
     "ItemDeleted",
     "ItemDone",
@@ -47,6 +48,8 @@ __all__ = [
     "TranscriptionDelta",
     "TranscriptionFailed",
     "TranscriptionSegment",
+    "TurnSuggested",
+    "TurnSuggestionRevoked",
     "Usage",
 ]
 
@@ -84,6 +87,35 @@ class SpeechStarted:
 class SpeechStopped:
     item_id: str
     audio_end_ms: int  # includes the silence that ended the turn
+
+
+@dataclass(frozen=True, slots=True)
+class TurnSuggested:
+    """The speaker may have finished; the turn ends later, unless speech goes on. An extension of ours."""
+
+    item_id: str
+    utterance_index: int  # of the turn in its session, from 0
+    probability: float
+    trailing_silence_ms: int
+    audio_duration_ms: int  # of the turn so far, the silence included
+    inference_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class TurnSuggestionRevoked:
+    """The speaker went on after all."""
+
+    item_id: str
+    utterance_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class IdleTimeout:
+    """Nobody has spoken for as long as the session waits; the silence is committed as this item."""
+
+    item_id: str
+    audio_start_ms: int
+    audio_end_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +353,9 @@ Event = (
     | ErrorRaised
     | SpeechStarted
     | SpeechStopped
+    | TurnSuggested
+    | TurnSuggestionRevoked
+    | IdleTimeout
     | BufferCommitted
     | BufferCleared
     | TranscriptionDelta

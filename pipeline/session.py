@@ -33,22 +33,29 @@ from pipeline.core.reconfiguring import Rules
 from pipeline.core.state import EngineLimits
 from pipeline.detection import DetectorStream, SpeechDetector
 from pipeline.effects import (
+    CheckEcho,
     Configure,
     CutAudio,
     DropAudio,
     DropUtterance,
     Effect,
     Emit,
+    EndSegment,
     EndUtterance,
     FinishSpeaking,
     ForgetItem,
+    JudgeTurn,
     KeepClip,
     ReportFirstOutput,
+    ReportSpeculation,
     ReportTruncation,
+    ReportTurnDecision,
+    SetDeadline,
     Speak,
     StartGeneration,
     StartUtterance,
     StopGeneration,
+    StopPlayback,
     TranscribeClip,
 )
 from pipeline.engines import Engines
@@ -68,6 +75,7 @@ from pipeline.items import ContentPart, InputAudio, MessageItem, OutputAudio
 from pipeline.quota import Quota, QuotaExceededError
 from pipeline.ticks import TICK_RATE
 from pipeline.transcription import Transcription
+from pipeline.turn_taking import TurnTaking
 from providers.contracts import SttOptions
 
 __all__ = ["Observer", "Peer", "Session"]
@@ -108,13 +116,20 @@ class Session:
         prompts: Prompts | None = None,
         limits: EngineLimits | None = None,
         rules: Rules | None = None,
+        turn_taking: TurnTaking | None = None,
         max_kept_audio: int = 16 * 1024 * 1024,  # bytes, for `conversation.item.retrieve`
         quota: Quota | None = None,  # None: nothing is limited, and clients are told of no limits
     ) -> None:
         self.id = id
         self._limits = limits or EngineLimits()
         self._engine = Engine(
-            config, engines, default_stt=default_stt, prompts=prompts, limits=self._limits, rules=rules
+            config,
+            engines,
+            default_stt=default_stt,
+            prompts=prompts,
+            limits=self._limits,
+            rules=rules,
+            turn_taking=turn_taking,
         )
         self._engines = engines
         self._detector = detector
@@ -281,6 +296,16 @@ class Session:
             case StopGeneration(response_id):
                 if running := self._generations.get(response_id):
                     running[1].cancel()
+            case (
+                EndSegment()
+                | JudgeTurn()
+                | CheckEcho()
+                | SetDeadline()
+                | StopPlayback()
+                | ReportTurnDecision()
+                | ReportSpeculation()
+            ):
+                pass
             case ReportFirstOutput(response_id, seconds):
                 log.info("session %s: %s answers after %.0f ms", self.id, response_id, 1000 * seconds)
             case ReportTruncation(response_id, items, tokens):

@@ -1,4 +1,4 @@
-"""The four engine contracts (VAD, STT, LLM, TTS) and the values they exchange.
+"""The engine contracts (VAD, end of turn, STT, LLM, TTS) and the values they exchange.
 
 House rules for every engine:
 
@@ -16,6 +16,7 @@ from typing import Any, Literal, Protocol
 
 __all__ = [
     "AssistantMessage",
+    "EndOfTurn",
     "FunctionTool",
     "ImagePart",
     "Llm",
@@ -44,9 +45,11 @@ __all__ = [
     "TranscriptDelay",
     "TranscriptDelta",
     "TranscriptFinal",
+    "TranscriptGuess",
     "TranscriptSegment",
     "Tts",
     "TtsOptions",
+    "TurnModel",
     "UserMessage",
     "Vad",
     "VadFrame",
@@ -59,7 +62,7 @@ class ModelInfo:
     """One model that a provider offers, as listed by `GET /v1/models`."""
 
     id: str  # without the provider's name
-    kind: Literal["llm", "stt", "tts", "vad"]
+    kind: Literal["llm", "stt", "tts", "vad", "turn"]
 
 
 # --- Voice activity detection ------------------------------------------------------------------------
@@ -87,6 +90,22 @@ class Vad(Protocol):
 
         Synchronous and CPU-bound: call it from a worker thread. A stream may occur once per call, and its
         frames must be given in order. Results do not depend on what else is in the batch.
+        """
+
+
+# --- End of turn -------------------------------------------------------------------------------------
+
+
+class TurnModel(Protocol):
+    """Says how likely it is, by its sound, that a speaker who has just paused has finished."""
+
+    sample_rate: int  # Hertz
+    window_seconds: float  # it listens to no more than the end of what it is given
+
+    def probability(self, pcm: bytes) -> float:
+        """How likely (0..1) the turn is over, given its audio so far with the pause at the end.
+
+        Synchronous and CPU-bound, some 40 ms: call it from a worker thread. Raises `ProviderError`.
         """
 
 
@@ -126,6 +145,20 @@ class TranscriptDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class TranscriptGuess:
+    """The text of all that was heard so far, as it looks now; the next guess, or the final, may differ."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndOfTurn:
+    """The engine's own sign that the speaker has finished; a low one takes back a high one."""
+
+    probability: float  # 0..1
+
+
+@dataclass(frozen=True, slots=True)
 class TranscriptSegment:
     """A stretch of the utterance by one speaker, from engines that tell speakers apart."""
 
@@ -156,7 +189,7 @@ class TranscriptFinal:
     usage: SttUsage | None = None
 
 
-SttEvent = TranscriptDelta | TranscriptSegment | TranscriptFinal
+SttEvent = TranscriptDelta | TranscriptGuess | EndOfTurn | TranscriptSegment | TranscriptFinal
 
 
 class Stt(Protocol):

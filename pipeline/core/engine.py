@@ -21,10 +21,14 @@ from pipeline.commands import (
     CommitAudio,
     CreateItem,
     CreateResponse,
+    DeadlinePassed,
     DeleteItem,
+    EchoJudged,
+    EndOfTurnHeard,
     FrameScored,
     GenerationFailed,
     GenerationFinished,
+    PlaybackStopped,
     Refuse,
     ResponseParams,
     RetrieveItem,
@@ -36,9 +40,11 @@ from pipeline.commands import (
     ToolCallGenerated,
     ToolCallOpened,
     TranscriptGrew,
+    TranscriptGuessed,
     TranscriptionBroke,
     TranscriptReady,
     TruncateItem,
+    TurnJudged,
     UpdateSession,
 )
 from pipeline.config import SessionConfig
@@ -63,6 +69,7 @@ from pipeline.events import (
 from pipeline.ids import NewId, new_id
 from pipeline.items import FunctionCall, Item, ItemReference, MessageItem, OutputAudio
 from pipeline.ticks import TICK_RATE
+from pipeline.turn_taking import TurnTaking
 
 __all__ = ["Engine"]
 
@@ -79,6 +86,7 @@ class Engine:
         prompts: Prompts | None = None,
         limits: EngineLimits | None = None,
         rules: Rules | None = None,
+        turn_taking: TurnTaking | None = None,
         new_id: NewId = new_id,
     ) -> None:
         limits = limits or EngineLimits()
@@ -90,6 +98,7 @@ class Engine:
             default_stt=default_stt,
             limits=limits,
             rules=rules or Rules(),
+            turn_taking=turn_taking or TurnTaking(),
             new_id=new_id,
         )
         self._listener = Listener(self._state)
@@ -152,6 +161,15 @@ class Engine:
                     responder.transcript_ready((command.item_id, command.content_index), command.text)
             case TranscriptionBroke():
                 self._transcription_broke(command)
+            case (
+                TurnJudged()
+                | EchoJudged()
+                | TranscriptGuessed()
+                | EndOfTurnHeard()
+                | PlaybackStopped()
+                | DeadlinePassed()
+            ):
+                pass
             # orders
             case StartSession():
                 self._state.do(Configure(self.config))

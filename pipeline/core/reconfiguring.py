@@ -18,6 +18,7 @@ class Rules:
     model_changes: bool = True
     voice_changes: bool = True  # once the assistant has spoken; before, it always may
     tracing_changes: bool = True  # once it is on
+    suggestion_events: bool = True  # whether a session may ask for events that OpenAI does not have
     server_vad: ServerVad = field(default_factory=ServerVad)  # what turn detection of that type starts with
 
 

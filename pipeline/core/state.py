@@ -9,6 +9,7 @@ from pipeline.core.reconfiguring import Rules, reconfigure
 from pipeline.effects import Effect, Emit
 from pipeline.events import Event
 from pipeline.ids import NewId
+from pipeline.turn_taking import TurnTaking
 
 __all__ = ["EngineLimits", "State"]
 
@@ -35,6 +36,7 @@ class State:
     default_stt: str  # canonical; transcribes for the model where the client wants no transcription events
     limits: EngineLimits
     rules: Rules
+    turn_taking: TurnTaking
     new_id: NewId
     effects: list[Effect] = field(default_factory=list)
 

@@ -15,6 +15,7 @@ from pipeline.events import (
     CallArgumentsDone,
     ErrorRaised,
     Event,
+    IdleTimeout,
     ItemAdded,
     ItemDeleted,
     ItemDone,
@@ -40,6 +41,8 @@ from pipeline.events import (
     TranscriptionDelta,
     TranscriptionFailed,
     TranscriptionSegment,
+    TurnSuggested,
+    TurnSuggestionRevoked,
 )
 from pipeline.ids import new_id
 from server.protocol.dialects import GA, Dialect
@@ -119,6 +122,23 @@ class Encoder:
                 }
             case SpeechStopped(item_id, audio_end_ms):
                 return "input_audio_buffer.speech_stopped", {"item_id": item_id, "audio_end_ms": audio_end_ms}
+            case TurnSuggested():
+                return "turn_suggestion", {
+                    "item_id": event.item_id,
+                    "utterance_index": event.utterance_index,
+                    "probability": round(event.probability, 4),
+                    "trailing_silence_ms": event.trailing_silence_ms,
+                    "audio_duration_ms": event.audio_duration_ms,
+                    "inference_ms": round(event.inference_ms, 1),
+                }
+            case TurnSuggestionRevoked(item_id, utterance_index):
+                return "turn_suggestion_revoked", {"item_id": item_id, "utterance_index": utterance_index}
+            case IdleTimeout(item_id, audio_start_ms, audio_end_ms):
+                return "input_audio_buffer.timeout_triggered", {
+                    "item_id": item_id,
+                    "audio_start_ms": audio_start_ms,
+                    "audio_end_ms": audio_end_ms,
+                }
             case BufferCommitted(item_id, previous_item_id):
                 return "input_audio_buffer.committed", {
                     "item_id": item_id,

@@ -32,7 +32,13 @@ _OPENAI_VAD = ServerVad(threshold=0.5, prefix_padding_ms=300, silence_duration_m
 OPENAI = Profile(
     "openai",
     strict=True,
-    rules=Rules(model_changes=False, voice_changes=False, tracing_changes=False, server_vad=_OPENAI_VAD),
+    rules=Rules(
+        model_changes=False,
+        voice_changes=False,
+        tracing_changes=False,
+        suggestion_events=False,
+        server_vad=_OPENAI_VAD,
+    ),
     defaults={
         "temperature": None,
         "audio": {

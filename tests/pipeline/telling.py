@@ -4,22 +4,29 @@ from collections.abc import Sequence
 from typing import assert_never
 
 from pipeline.effects import (
+    CheckEcho,
     Configure,
     CutAudio,
     DropAudio,
     DropUtterance,
     Effect,
     Emit,
+    EndSegment,
     EndUtterance,
     FinishSpeaking,
     ForgetItem,
+    JudgeTurn,
     KeepClip,
     ReportFirstOutput,
+    ReportSpeculation,
     ReportTruncation,
+    ReportTurnDecision,
+    SetDeadline,
     Speak,
     StartGeneration,
     StartUtterance,
     StopGeneration,
+    StopPlayback,
     TranscribeClip,
 )
 from pipeline.events import (
@@ -31,6 +38,7 @@ from pipeline.events import (
     CallArgumentsDone,
     ErrorRaised,
     Event,
+    IdleTimeout,
     ItemAdded,
     ItemDeleted,
     ItemDone,
@@ -56,6 +64,8 @@ from pipeline.events import (
     TranscriptionDelta,
     TranscriptionFailed,
     TranscriptionSegment,
+    TurnSuggested,
+    TurnSuggestionRevoked,
 )
 from pipeline.items import (
     FunctionCall,
@@ -80,8 +90,18 @@ def line_of(effect: Effect) -> str:
             return _event_line(event)
         case Configure():
             return "> configure"
-        case StartUtterance(item_id, start, model):
-            return f"> listen {item_id} from {start // 16} with {model}"
+        case StartUtterance(item_id, start, model, segment=segment):
+            return f"> listen {item_id}{_segment(segment)} from {start // 16} with {model}"
+        case EndSegment(item_id, segment, end):
+            return f"> finish segment {item_id}{_segment(segment)} at {end // 16}"
+        case JudgeTurn(item_id, start, end):
+            return f"> judge {item_id} {start // 16}-{end // 16}"
+        case CheckEcho(start, end):
+            return f"> check echo {start // 16}-{end // 16}"
+        case SetDeadline(at):
+            return "> no deadline" if at is None else f"> deadline at {at:.3f} s"
+        case ReportTurnDecision(item_id, detection, outcome, at_ms):
+            return f"> decide {item_id} {detection} {outcome} at {at_ms}"
         case EndUtterance(item_id, start, end):
             return f"> finish listening {item_id} {start // 16}-{end // 16}"
         case DropUtterance(item_id):
@@ -96,14 +116,19 @@ def line_of(effect: Effect) -> str:
             return f"> cut audio {item_id} at {milliseconds}"
         case ForgetItem(item_id):
             return f"> forget {item_id}"
-        case StartGeneration(response_id, model, _, speech):
-            return f"> generate {response_id} with {model}" + (f", speak as {speech.voice}" if speech else "")
+        case StartGeneration(response_id, model, _, speech, speculative):
+            kind = "speculate" if speculative else "generate"
+            return f"> {kind} {response_id} with {model}" + (f", speak as {speech.voice}" if speech else "")
         case Speak(response_id, text):
             return f"> speak {response_id} {text!r}"
         case FinishSpeaking(response_id):
             return f"> finish speaking {response_id}"
         case StopGeneration(response_id):
             return f"> stop {response_id}"
+        case StopPlayback():
+            return "> stop playback"
+        case ReportSpeculation(response_id, outcome):
+            return f"> speculation {response_id} {outcome}"
         case ReportFirstOutput(response_id, seconds):
             return f"> first output {response_id} after {seconds:.3f} s"
         case ReportTruncation(response_id, items, tokens):
@@ -125,6 +150,12 @@ def _event_line(event: Event) -> str:
             return f"speech_started {item_id} at {at}"
         case SpeechStopped(item_id, at):
             return f"speech_stopped {item_id} at {at}"
+        case TurnSuggested(item_id, index, probability, silence):
+            return f"turn_suggestion {item_id} #{index} {probability:.2f} after {silence} of silence"
+        case TurnSuggestionRevoked(item_id, index):
+            return f"turn_suggestion_revoked {item_id} #{index}"
+        case IdleTimeout(item_id, start, end):
+            return f"timeout_triggered {item_id} {start}-{end}"
         case BufferCommitted(item_id, previous):
             return f"committed {item_id} after {previous}"
         case BufferCleared():
@@ -184,6 +215,10 @@ def _event_line(event: Event) -> str:
             return f"arguments.done {part.item_id} {call_id} {name}({arguments})"
         case _:
             assert_never(event)
+
+
+def _segment(number: int) -> str:
+    return f".{number}" if number else ""
 
 
 def _tokens(logprobs: Sequence[TokenLogprob]) -> str:

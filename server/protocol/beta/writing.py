@@ -20,7 +20,15 @@ _RENAMED: Mapping[str, str] = {
     "response.output_audio_transcript.delta": "response.audio_transcript.delta",
     "response.output_audio_transcript.done": "response.audio_transcript.done",
 }
-_UNKNOWN = frozenset({"conversation.item.done", "conversation.item.input_audio_transcription.segment"})
+_UNKNOWN = frozenset(
+    {
+        "conversation.item.done",
+        "conversation.item.input_audio_transcription.segment",
+        "input_audio_buffer.timeout_triggered",
+        "turn_suggestion",
+        "turn_suggestion_revoked",
+    }
+)
 # Members that the GA dialect added to an event that both have.
 _ADDED: Mapping[str, str] = {
     "response.function_call_arguments.done": "name",

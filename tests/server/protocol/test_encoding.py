@@ -19,6 +19,7 @@ from pipeline.events import (
     CallArgumentsDone,
     ErrorRaised,
     Event,
+    IdleTimeout,
     ItemAdded,
     ItemDeleted,
     ItemDone,
@@ -47,6 +48,8 @@ from pipeline.events import (
     TranscriptionDelta,
     TranscriptionFailed,
     TranscriptionSegment,
+    TurnSuggested,
+    TurnSuggestionRevoked,
     Usage,
 )
 from pipeline.items import FunctionCall, FunctionCallOutput, InputAudio, MessageItem, OutputAudio
@@ -110,6 +113,28 @@ EVENTS: list[tuple[Event, str, dict[str, Any] | None]] = [
         BufferCommitted("item_1", None),
         "input_audio_buffer.committed",
         {"item_id": "item_1", "previous_item_id": None},
+    ),
+    (
+        TurnSuggested("item_1", 2, 0.91239, 200, 1500, 41.26),
+        "turn_suggestion",
+        {
+            "item_id": "item_1",
+            "utterance_index": 2,
+            "probability": 0.9124,
+            "trailing_silence_ms": 200,
+            "audio_duration_ms": 1500,
+            "inference_ms": 41.3,
+        },
+    ),
+    (
+        TurnSuggestionRevoked("item_1", 2),
+        "turn_suggestion_revoked",
+        {"item_id": "item_1", "utterance_index": 2},
+    ),
+    (
+        IdleTimeout("item_1", 4000, 9000),
+        "input_audio_buffer.timeout_triggered",
+        {"item_id": "item_1", "audio_start_ms": 4000, "audio_end_ms": 9000},
     ),
     (BufferCleared(), "input_audio_buffer.cleared", {}),
     (
@@ -326,7 +351,12 @@ def test_each_event_has_its_name_and_members(event: Event, kind: str, members: d
         assert data == members
 
 
-@pytest.mark.parametrize(("event", "kind", "members"), EVENTS, ids=[kind for _, kind, _ in EVENTS])
+# Extensions of ours, which go only to clients that ask for them.
+UNPUBLISHED = (TurnSuggested, TurnSuggestionRevoked)
+PUBLISHED = [entry for entry in EVENTS if not isinstance(entry[0], UNPUBLISHED)]
+
+
+@pytest.mark.parametrize(("event", "kind", "members"), PUBLISHED, ids=[kind for _, kind, _ in PUBLISHED])
 def test_each_event_is_one_of_the_published_types(
     event: Event, kind: str, members: dict[str, Any] | None
 ) -> None:
