@@ -22,6 +22,7 @@ __all__ = [
     "ForgetItem",
     "JudgeTurn",
     "KeepClip",
+    "ReportDismissal",
     "ReportFirstOutput",
     "ReportSpeculation",
     "ReportTruncation",
@@ -176,6 +177,15 @@ class ReportTurnDecision:
     decision: Decision | None = None  # None: the silence alone counted
 
 
+@dataclass(frozen=True, slots=True)
+class ReportDismissal:
+    """Sound that began while the assistant was heard did not interrupt it."""
+
+    reason: Literal["short", "echo", "backchannel"]
+    start_ms: int  # of the session's audio
+    end_ms: int
+
+
 # --- Responses ---------------------------------------------------------------------------------------
 
 
@@ -267,6 +277,7 @@ Effect = (
     | CheckEcho
     | SetDeadline
     | ReportTurnDecision
+    | ReportDismissal
     | StartGeneration
     | Speak
     | FinishSpeaking

@@ -51,7 +51,7 @@ class Generation:
     ) -> None:
         self._order = order
         self._engines = engines
-        self._dispatch = dispatch
+        self._report: Callable[[Command], None] | None = dispatch
         self._room = room
         self._clauses: asyncio.Queue[str | None] = asyncio.Queue()
         self._has_clauses = asyncio.Event()
@@ -59,6 +59,14 @@ class Generation:
         self._caught_up.set()
         self._text_complete = False
         self._voice_deadline: asyncio.Timeout | None = None  # while the voice speaks
+
+    def stop(self) -> None:
+        """Nothing more of it is wanted, not even what its tasks report before they are cancelled."""
+        self._report = None
+
+    def _dispatch(self, command: Command) -> None:
+        if self._report is not None:
+            self._report(command)
 
     def speak(self, clause: str) -> None:
         """One more clause for the voice."""

@@ -14,16 +14,15 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Protocol, Self, assert_never
 
-from pipeline.audio.buffer import InputBuffer
 from pipeline.audio.codecs import bytes_per_sample, check_whole_samples, decode
-from pipeline.audio.store import AudioStore, ClipKey
+from pipeline.audio.store import AudioStore
 from pipeline.catalog import Prompts
 from pipeline.commands import (
-    AudioAppended,
     ClientCommand,
     Command,
-    FrameScored,
+    DeadlinePassed,
     GenerationFailed,
+    PlaybackStopped,
     Refuse,
     StartSession,
 )
@@ -31,7 +30,7 @@ from pipeline.config import AudioConfig, SessionConfig
 from pipeline.core.engine import Engine
 from pipeline.core.reconfiguring import Rules
 from pipeline.core.state import EngineLimits
-from pipeline.detection import DetectorStream, SpeechDetector
+from pipeline.detection import SpeechDetector
 from pipeline.effects import (
     CheckEcho,
     Configure,
@@ -46,6 +45,7 @@ from pipeline.effects import (
     ForgetItem,
     JudgeTurn,
     KeepClip,
+    ReportDismissal,
     ReportFirstOutput,
     ReportSpeculation,
     ReportTruncation,
@@ -70,15 +70,15 @@ from pipeline.events import (
     Usage,
 )
 from pipeline.generation import Generation
+from pipeline.hearing import Hearing
 from pipeline.intake import with_recordings_decoded
 from pipeline.items import ContentPart, InputAudio, MessageItem, OutputAudio
+from pipeline.judging import TurnJudge
 from pipeline.quota import Quota, QuotaExceededError
 from pipeline.ticks import TICK_RATE
-from pipeline.transcription import Transcription
 from pipeline.turn_taking import TurnTaking
-from providers.contracts import SttOptions
 
-__all__ = ["Observer", "Peer", "Session"]
+__all__ = ["Observer", "Peer", "Player", "Session"]
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +93,13 @@ class Peer(Protocol):
 
     async def room(self) -> None:
         """Wait until the client has read enough for more speech to be worth sending."""
+
+
+class Player(Protocol):
+    """A loudspeaker that the server itself feeds at its own pace, so that it knows what has been heard."""
+
+    def stop(self) -> tuple[str, int] | None:
+        """Fall silent at once; the item that was being played and how much of it was heard, in ms."""
 
 
 class Observer(Protocol):
@@ -111,6 +118,7 @@ class Session:
         config: SessionConfig,
         engines: Engines,
         detector: SpeechDetector,
+        judge: TurnJudge | None = None,
         *,
         default_stt: str,
         prompts: Prompts | None = None,
@@ -132,18 +140,22 @@ class Session:
             turn_taking=turn_taking,
         )
         self._engines = engines
-        self._detector = detector
         self._quota = quota
         self._peers: list[Peer] = []
         self._observers: list[Observer] = []
         self._inbox: deque[Command] = deque()
         self._working = False
         self._tasks = asyncio.TaskGroup()
-        self._config = config
-        self._input = InputBuffer(config.audio.input.format.rate)
-        self._detection: DetectorStream | None = None
-        self._utterances: dict[ClipKey, tuple[Transcription, asyncio.Task[None]]] = {}
-        self._speaking: tuple[str, int] | None = None  # the open utterance, and how far it has been fed
+        self._hearing = Hearing(
+            engines,
+            detector,
+            judge or TurnJudge(None),
+            self.dispatch,
+            self._spawn,
+            config.audio.input.format.rate,
+        )
+        self._players: list[Player] = []
+        self._alarm: asyncio.TimerHandle | None = None
         self._generations: dict[str, tuple[Generation, asyncio.Task[None]]] = {}
         self._store = AudioStore(max_kept_audio)
 
@@ -154,9 +166,9 @@ class Session:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._detection is not None:
-            self._detection.close()
-        for _, task in [*self._utterances.values(), *self._generations.values()]:
+        self._set_alarm(None)
+        self._hearing.close()
+        for _, task in self._generations.values():
             task.cancel()
         await self._tasks.__aexit__(kind, error, trace)
 
@@ -164,9 +176,11 @@ class Session:
     def config(self) -> SessionConfig:
         return self._engine.config
 
-    def join(self, peer: Peer) -> None:
-        """A client connects; the first one starts the session."""
+    def join(self, peer: Peer, player: Player | None = None) -> None:
+        """A client connects, with a player if the server plays for it; the first one starts the session."""
         self._peers.append(peer)
+        if player is not None:
+            self._players.append(player)
         if len(self._peers) == 1:
             self.dispatch(StartSession())
 
@@ -228,16 +242,15 @@ class Session:
             return
         step = bytes_per_sample(format.type) * _STEP_S * format.rate
         if len(data) <= step:
-            self._append(decode(data, format.type))
+            self._hearing.append(decode(data, format.type))
         else:
             for offset in range(0, len(data), step):
-                self._append(decode(data[offset : offset + step], format.type))
+                self._hearing.append(decode(data[offset : offset + step], format.type))
                 await asyncio.sleep(0)
-        if self._detection is not None:
-            await self._detection.room()
+        await self._hearing.room()
 
     def _check_room(self, samples: int) -> None:
-        seconds = samples / self._input.rate
+        seconds = samples / self._hearing.rate
         if seconds * TICK_RATE > self._engine.audio_room:
             raise InvalidRequest(
                 f"The input audio buffer holds {self._limits.max_buffer_seconds} s at most and has no room "
@@ -245,20 +258,6 @@ class Session:
                 code="input_audio_buffer_full",
                 param="audio",
             )
-
-    def _append(self, pcm: bytes) -> None:
-        self._input.append(pcm)
-        if self._detection is not None:
-            self._detection.push(pcm)
-        self.dispatch(AudioAppended(self._input.end))
-        if self._detection is None:
-            self._feed_utterance(self._input.end)
-
-    def _frame_scored(self, start: int, end: int, probability: float) -> None:
-        # The utterance is fed as far as the detector has judged, so that audio sent faster than real time
-        # does not run into a turn to which it does not belong.
-        self._feed_utterance(end)
-        self.dispatch(FrameScored(start, end, probability))
 
     # --- effects --------------------------------------------------------------------------------------
 
@@ -269,24 +268,33 @@ class Session:
             case Emit(event):
                 self._emit(event)
             case Configure(config):
-                self._configure(config)
+                self._hearing.configure(config)
             case StartUtterance():
-                self._start_utterance(effect)
-            case EndUtterance():
-                self._end_utterance(effect)
+                self._hearing.start_utterance(effect)
+            case EndSegment():
+                self._hearing.end_segment(effect)
+            case EndUtterance(item_id):
+                audio = self._hearing.end_utterance(effect)
+                self._store.append((item_id, 0), audio, self._hearing.rate)
             case DropUtterance(item_id):
-                self._drop_utterance(item_id)
+                self._hearing.forget(item_id)
             case DropAudio(before):
-                self._input.drop(before)
+                self._hearing.drop(before)
             case KeepClip(item_id, index, pcm):
-                self._store.append((item_id, index), pcm, self._input.rate)
+                self._store.append((item_id, index), pcm, self._hearing.rate)
             case TranscribeClip():
-                self._transcribe_clip(effect)
+                self._hearing.transcribe_clip(effect)
+            case JudgeTurn():
+                self._hearing.judge(effect)
+            case CheckEcho():
+                self._hearing.check_echo(effect)
+            case SetDeadline(at):
+                self._set_alarm(at)
             case CutAudio(item_id, index, milliseconds):
                 self._store.cut((item_id, index), milliseconds)
             case ForgetItem(item_id):
                 self._store.forget(item_id)
-                self._drop_utterance(item_id)
+                self._hearing.forget(item_id)
             case StartGeneration():
                 self._start_generation(effect)
             case Speak(response_id, text):
@@ -294,18 +302,17 @@ class Session:
             case FinishSpeaking(response_id):
                 self._generations[response_id][0].finish_speaking()
             case StopGeneration(response_id):
-                if running := self._generations.get(response_id):
+                if running := self._generations.pop(response_id, None):
+                    running[0].stop()
                     running[1].cancel()
-            case (
-                EndSegment()
-                | JudgeTurn()
-                | CheckEcho()
-                | SetDeadline()
-                | StopPlayback()
-                | ReportTurnDecision()
-                | ReportSpeculation()
-            ):
-                pass
+            case StopPlayback():
+                self._stop_playback()
+            case ReportTurnDecision():
+                self._log_decision(effect)
+            case ReportDismissal(reason, start, end):
+                log.info("session %s: sound at %d-%d ms interrupts nobody: %s", self.id, start, end, reason)
+            case ReportSpeculation(response_id, outcome, seconds):
+                log.info("session %s: %s, prepared for %.2f s: %s", self.id, response_id, seconds, outcome)
             case ReportFirstOutput(response_id, seconds):
                 log.info("session %s: %s answers after %.0f ms", self.id, response_id, 1000 * seconds)
             case ReportTruncation(response_id, items, tokens):
@@ -344,18 +351,6 @@ class Session:
             content.append(part)
         return replace(item, content=tuple(content))
 
-    def _configure(self, config: SessionConfig) -> None:
-        self._config = config
-        rate = config.audio.input.format.rate
-        changed = rate != self._input.rate
-        self._input.change_rate(rate)
-        wanted = config.audio.input.turn_detection is not None
-        if self._detection is not None and (changed or not wanted):
-            self._detection.close()
-            self._detection = None
-        if wanted and self._detection is None:
-            self._detection = self._detector.open(rate, self._input.end, self._frame_scored)
-
     def _start_generation(self, order: StartGeneration) -> None:
         id = order.response_id
         try:
@@ -367,61 +362,43 @@ class Session:
         generation = Generation(order, self._engines, self.dispatch, self._room)
         task = self._spawn(generation.run(), f"generation {id}")
         self._generations[id] = (generation, task)
-        task.add_done_callback(lambda _: self._generations.pop(id, None))
+        task.add_done_callback(lambda _: self._generated(id, generation))
 
-    # --- transcription --------------------------------------------------------------------------------
+    def _generated(self, id: str, generation: Generation) -> None:
+        # One that was prepared in vain is followed by another for the same response.
+        if id in self._generations and self._generations[id][0] is generation:
+            del self._generations[id]
 
-    def _start_utterance(self, effect: StartUtterance) -> None:
-        self._transcribe(effect.item_id, 0, effect.model, effect.options)
-        self._speaking = (effect.item_id, effect.start)
+    def _stop_playback(self) -> None:
+        for player in self._players:
+            if (heard := player.stop()) is not None:
+                self.dispatch(PlaybackStopped(*heard))
 
-    def _feed_utterance(self, end: int) -> None:
-        if self._speaking is None:
+    def _set_alarm(self, at: float | None) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if at is not None:
+            delay = max(0.0, at - monotonic())
+            self._alarm = asyncio.get_running_loop().call_later(delay, self.dispatch, DeadlinePassed())
+
+    def _log_decision(self, report: ReportTurnDecision) -> None:
+        level = logging.DEBUG if report.outcome == "wait" else logging.INFO
+        if not log.isEnabledFor(level):
             return
-        item_id, fed = self._speaking
-        if end > fed and (item_id, 0) in self._utterances:
-            self._utterances[item_id, 0][0].push(self._input.slice(fed, end), self._input.rate)
-            self._speaking = (item_id, end)
-
-    def _end_utterance(self, effect: EndUtterance) -> None:
-        self._feed_utterance(effect.end)
-        self._speaking = None
-        end = None if effect.end >= self._input.end else effect.end  # not a sample may be lost
-        audio = self._input.slice(effect.start, end)
-        self._store.append((effect.item_id, 0), audio, self._input.rate)
-        if running := self._utterances.get((effect.item_id, 0)):
-            running[0].finish()
-
-    def _drop_utterance(self, item_id: str) -> None:
-        if self._speaking is not None and self._speaking[0] == item_id:
-            self._speaking = None
-        for key in [key for key in self._utterances if key[0] == item_id]:
-            self._utterances.pop(key)[1].cancel()
-
-    def _transcribe_clip(self, effect: TranscribeClip) -> None:
-        transcription = self._transcribe(effect.item_id, effect.content_index, effect.model, effect.options)
-        transcription.push(effect.pcm, self._input.rate)
-        transcription.finish()
-
-    def _transcribe(self, item_id: str, index: int, model: str, options: SttOptions) -> Transcription:
-        transcription = Transcription(
-            self._engines,
-            self.dispatch,
-            item_id=item_id,
-            content_index=index,
-            model=model,
-            options=options,
+        known, decision = report.evidence, report.decision
+        log.log(
+            level,
+            "session %s: %s at %d ms: %s after %d ms of silence (sound %s, engine %s): %s",
+            self.id,
+            report.item_id,
+            report.at_ms,
+            report.outcome,
+            known.silence_ms,
+            "-" if known.sound is None else f"{known.sound:.2f}",
+            "-" if known.engine is None else f"{known.engine:.2f}",
+            "-" if decision is None else decision.reason,
         )
-        key = (item_id, index)
-        task = self._spawn(transcription.run(), f"transcription {item_id}[{index}]")
-        self._utterances[key] = (transcription, task)
-        task.add_done_callback(lambda _: self._transcribed(key, transcription))
-        return transcription
-
-    def _transcribed(self, key: ClipKey, transcription: Transcription) -> None:
-        # A deleted item's id may have come back with a recording of its own.
-        if key in self._utterances and self._utterances[key][0] is transcription:
-            del self._utterances[key]
 
     # --- tasks ----------------------------------------------------------------------------------------
 

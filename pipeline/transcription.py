@@ -6,13 +6,23 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 
 from pipeline.audio.resample import Resampler
-from pipeline.commands import Command, SpeakerHeard, TranscriptGrew, TranscriptionBroke, TranscriptReady
+from pipeline.commands import (
+    Command,
+    EndOfTurnHeard,
+    SpeakerHeard,
+    TranscriptGrew,
+    TranscriptGuessed,
+    TranscriptionBroke,
+    TranscriptReady,
+)
 from pipeline.engines import Engines, load
 from providers.contracts import (
+    EndOfTurn,
     SttOptions,
     TokenLogprob,
     TranscriptDelta,
     TranscriptFinal,
+    TranscriptGuess,
     TranscriptSegment,
 )
 from providers.errors import ProviderError
@@ -27,7 +37,7 @@ _FINAL_DEADLINE_S = (
 
 
 class Transcription:
-    """One utterance on its way through a speech-to-text engine."""
+    """One utterance, or a segment of it, on its way through a speech-to-text engine."""
 
     def __init__(
         self,
@@ -36,6 +46,7 @@ class Transcription:
         *,
         item_id: str,
         content_index: int = 0,
+        segment: int = 0,
         model: str,
         options: SttOptions,
     ) -> None:
@@ -43,6 +54,7 @@ class Transcription:
         self._dispatch = dispatch
         self._item_id = item_id
         self._content_index = content_index
+        self._segment = segment
         self._model = model
         self._options = options
         # Not bounded here: what waits is a copy of audio that the input buffer's limit already bounds.
@@ -56,7 +68,9 @@ class Transcription:
             self._audio.put_nowait((pcm, rate))
 
     def finish(self) -> None:
-        """No more audio; the final text is awaited from now on."""
+        """No more audio; the final text is awaited from now on. Once it is finished, nothing happens."""
+        if self._audio_complete:
+            return
         self._audio_complete = True
         self._audio.put_nowait(None)
         self._expect_final()
@@ -88,7 +102,12 @@ class Transcription:
             async for event in events:
                 match event:
                     case TranscriptDelta(text, logprobs):
-                        self._dispatch(TranscriptGrew(self._item_id, text, self._wanted(logprobs)))
+                        grew = TranscriptGrew(self._item_id, text, self._wanted(logprobs), self._segment)
+                        self._dispatch(grew)
+                    case TranscriptGuess(text):
+                        self._dispatch(TranscriptGuessed(self._item_id, text, self._segment))
+                    case EndOfTurn(probability):
+                        self._dispatch(EndOfTurnHeard(self._item_id, probability, self._segment))
                     case TranscriptSegment():
                         self._dispatch(SpeakerHeard(self._item_id, event))
                     case TranscriptFinal(text, logprobs, languages, usage) if self._audio_complete:
@@ -99,6 +118,7 @@ class Transcription:
                             self._wanted(logprobs),
                             languages,
                             usage,
+                            self._segment,
                         )
                         self._dispatch(ready)
                         return
@@ -126,4 +146,4 @@ class Transcription:
             self._deadline.reschedule(asyncio.get_running_loop().time() + _FINAL_DEADLINE_S)
 
     def _break(self, code: str, message: str) -> None:
-        self._dispatch(TranscriptionBroke(self._item_id, code, message, self._content_index))
+        self._dispatch(TranscriptionBroke(self._item_id, code, message, self._content_index, self._segment))

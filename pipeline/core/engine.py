@@ -47,14 +47,15 @@ from pipeline.commands import (
     TurnJudged,
     UpdateSession,
 )
-from pipeline.config import SessionConfig
+from pipeline.config import ServerVad, SessionConfig
 from pipeline.core.conversation import Conversation
 from pipeline.core.listening import Listener
 from pipeline.core.reconfiguring import Rules, check_change
 from pipeline.core.responding import Responder
 from pipeline.core.state import EngineLimits, State
+from pipeline.core.transcripts import Transcripts
 from pipeline.core.turns import SpeechBegan, SpeechEnded
-from pipeline.effects import Configure, Effect, Emit, ForgetItem
+from pipeline.effects import Configure, Effect, Emit, ForgetItem, SetDeadline
 from pipeline.errors import InvalidRequest
 from pipeline.events import (
     ErrorRaised,
@@ -72,6 +73,10 @@ from pipeline.ticks import TICK_RATE
 from pipeline.turn_taking import TurnTaking
 
 __all__ = ["Engine"]
+
+_CLOCK_STEP_S = 0.005  # timers may ring a little early
+# What the model reads when nobody has spoken for so long that the assistant is to say something.
+_IDLE_NOTE = "[The user has been silent for a while.]"
 
 
 class Engine:
@@ -101,8 +106,10 @@ class Engine:
             turn_taking=turn_taking or TurnTaking(),
             new_id=new_id,
         )
-        self._listener = Listener(self._state)
-        self._responder = Responder(self._state, self._listener.is_pending)
+        self._transcripts = Transcripts(self._state)
+        self._listener = Listener(self._state, self._transcripts)
+        self._responder = Responder(self._state, self._transcripts.is_pending)
+        self._deadline: float | None = None
 
     @property
     def config(self) -> SessionConfig:
@@ -121,55 +128,64 @@ class Engine:
     def handle(self, command: Command, now: float) -> list[Effect]:
         """Take one command and return what must be done, in order. `now` is monotonic, in seconds."""
         state = self._state
+        state.now = now
         try:
-            self._dispatch(command, now)
+            self._dispatch(command)
         except InvalidRequest as error:
             # Nothing of a refused order may show: what it had wanted done is dropped with it.
             state.effects.clear()
             state.effects.append(Emit(ErrorRaised(error, getattr(command, "event_id", None))))
+        self._follow_draft()
+        self._follow_silence()
         effects, state.effects = state.effects, []
         return effects
 
-    def _dispatch(self, command: Command, now: float) -> None:
-        listener, responder = self._listener, self._responder
+    def _dispatch(self, command: Command) -> None:
+        listener, responder, transcripts = self._listener, self._responder, self._transcripts
         match command:
             # facts, the most frequent first
             case AudioAppended():
                 listener.appended(command)
             case FrameScored():
-                self._frame_scored(command, now)
-            case SpeechSynthesized():
-                responder.speech(command)
-            case TextGenerated():
-                responder.text(command, now)
-            case ToolCallGenerated():
-                responder.call_grew(command)
-            case ToolCallOpened():
-                responder.call_opened(command)
-            case GenerationFinished():
-                responder.finished(command)
+                self._turn(listener.judge(command))
+            case (
+                SpeechSynthesized()
+                | TextGenerated()
+                | ToolCallGenerated()
+                | ToolCallOpened()
+                | GenerationFinished()
+                | SpeechFinished()
+            ):
+                responder.take(command)
             case GenerationFailed():
                 responder.failed(command)
-            case SpeechFinished():
-                responder.speech_finished(command)
+            case TurnJudged():
+                self._turn(listener.turn_judged(command))
+            case EchoJudged():
+                self._turn(listener.echo_judged(command))
             case TranscriptGrew():
-                listener.transcript_grew(command)
+                transcripts.grew(command)
+                self._turn(listener.reconsider())
+            case TranscriptGuessed():
+                transcripts.guessed(command)
+                self._turn(listener.reconsider())
+            case EndOfTurnHeard():
+                transcripts.end_of_turn(command)
+                self._turn(listener.reconsider())
             case SpeakerHeard():
-                listener.speaker_heard(command)
+                transcripts.speaker_heard(command)
             case TranscriptReady():
-                if listener.transcript_ready(command):
-                    responder.transcript_ready((command.item_id, command.content_index), command.text)
+                text = transcripts.ready(command)
+                if text is not None:
+                    responder.transcript_ready((command.item_id, command.content_index), text)
+                self._turn(listener.reconsider())
             case TranscriptionBroke():
                 self._transcription_broke(command)
-            case (
-                TurnJudged()
-                | EchoJudged()
-                | TranscriptGuessed()
-                | EndOfTurnHeard()
-                | PlaybackStopped()
-                | DeadlinePassed()
-            ):
-                pass
+                self._turn(listener.reconsider())
+            case PlaybackStopped():
+                self._playback_stopped(command)
+            case DeadlinePassed():
+                self._idle_timeout()
             # orders
             case StartSession():
                 self._state.do(Configure(self.config))
@@ -180,7 +196,8 @@ class Engine:
                 self._update(command)
             case CommitAudio():
                 item_id = listener.commit()
-                self._report_early_failure(item_id)
+                self._state.idle_since = None
+                self._settle(item_id)
             case ClearAudio():
                 listener.clear()
             case CreateItem():
@@ -193,7 +210,7 @@ class Engine:
             case TruncateItem():
                 self._truncate(command)
             case CreateResponse():
-                self._create_response(command, now)
+                self._create_response(command)
             case CancelResponse():
                 responder.cancel(command.response_id)
             case _:
@@ -201,34 +218,78 @@ class Engine:
 
     # --- turns ----------------------------------------------------------------------------------------
 
-    def _frame_scored(self, frame: FrameScored, now: float) -> None:
-        border = self._listener.judge(frame)
-        detection = self._listener.detection
-        if border is None or detection is None:
-            return
+    def _turn(self, border: SpeechBegan | SpeechEnded | None) -> None:
+        """Act upon a border of speech that was found."""
         match border:
             case SpeechBegan(at):
+                self._state.idle_since = None
                 self._listener.speech_began(at)
-                if detection.interrupt_response:
+                detection = self._listener.detection
+                if detection is not None and detection.interrupt_response:
                     self._responder.interrupt()
             case SpeechEnded(at):
                 item_id = self._listener.speech_ended(at)
-                wanted = detection.create_response and self.config.type == "realtime"
-                if wanted and self._responder.active is None:
-                    response = self._responder.configure(ResponseParams(), "response", now)
+                if self._answers:
+                    prepared = self._responder.take_prepared(item_id)
+                    response = prepared or self._responder.configure(ResponseParams(), "response")
                     context = list(self._state.conversation)
                     self._responder.begin(response, context, automatic=item_id)
-                self._report_early_failure(item_id)
+                self._settle(item_id)
 
-    def _transcription_broke(self, fact: TranscriptionBroke) -> None:
-        if self._listener.transcription_broke(fact):
-            self._responder.transcription_broke((fact.item_id, fact.content_index), fact.code, fact.message)
+    @property
+    def _answers(self) -> bool:
+        """Whether a turn that ends now is answered without being asked."""
+        detection = self._listener.detection
+        wanted = detection is not None and detection.create_response and self.config.type == "realtime"
+        return wanted and self._responder.active is None
 
-    def _report_early_failure(self, item_id: str) -> None:
-        """A transcription that broke while the user was still speaking is told once the item exists."""
-        broken = self._listener.take_broken(item_id)
+    def _settle(self, item_id: str) -> None:
+        """What was known of a transcript while the user was still speaking is told once the item exists."""
+        text = self._transcripts.settle(item_id)
+        if text is not None:
+            self._responder.transcript_ready((item_id, 0), text)
+        broken = self._transcripts.take_broken(item_id)
         if broken is not None:
             self._transcription_broke(broken)
+
+    def _transcription_broke(self, fact: TranscriptionBroke) -> None:
+        if self._transcripts.broke(fact):
+            self._responder.transcription_broke((fact.item_id, fact.content_index), fact.code, fact.message)
+
+    def _follow_draft(self) -> None:
+        """Have a reply prepared while the user has probably finished, and drop it when that was wrong."""
+        draft = self._listener.draft
+        if draft is None:
+            self._responder.revoke("revoked")
+        else:
+            self._responder.prepare(*draft)
+
+    # --- silence --------------------------------------------------------------------------------------
+
+    def _follow_silence(self) -> None:
+        """Keep the deadline where the idle timeout of the configuration puts it."""
+        state, detection = self._state, self.config.audio.input.turn_detection
+        limit = detection.idle_timeout_ms if isinstance(detection, ServerVad) else None
+        deadline = state.idle_since + limit / 1000 if limit and state.idle_since is not None else None
+        if deadline != self._deadline:
+            self._deadline = deadline
+            state.do(SetDeadline(deadline))
+
+    def _idle_timeout(self) -> None:
+        state = self._state
+        if self._deadline is None or state.idle_since is None or state.now < self._deadline - _CLOCK_STEP_S:
+            return  # something has happened since
+        silent = state.now - state.idle_since
+        state.idle_since = None
+        self._listener.idle_timeout(silent)
+        if self._answers:
+            response = self._responder.configure(ResponseParams(), "response")
+            self._responder.begin(response, list(state.conversation), note=_IDLE_NOTE)
+
+    def _playback_stopped(self, fact: PlaybackStopped) -> None:
+        if fact.item_id in self._state.conversation and self._responder.spoke(fact.item_id):
+            end = self._responder.truncate(fact.item_id, fact.milliseconds)
+            self._state.emit(ItemTruncated(fact.item_id, 0, end))
 
     # --- session --------------------------------------------------------------------------------------
 
@@ -237,6 +298,7 @@ class Engine:
         new = self._state.patched(command.patch, "session")
         check_change(old, new, self._state.rules, has_spoken=self._responder.has_spoken)
         self._state.config = new
+        self._responder.revoke("outdated")  # with another configuration the reply might be another
         if new.audio.input.turn_detection != old.audio.input.turn_detection:
             self._listener.turn_detection_changed()
         self._state.do(Configure(new))
@@ -246,16 +308,17 @@ class Engine:
 
     def _create_item(self, command: CreateItem) -> None:
         state, item = self._state, self._named(command.item)
-        if item.id == self._listener.open_item:
+        turn = self._transcripts.open
+        if turn is not None and item.id == turn.item_id:
             # The client knows that id from speech_started; the turn that is being spoken will need it.
             raise InvalidRequest(
                 f"The id '{item.id}' belongs to the turn that is being spoken.",
                 code="item_create_duplicate_item_id",
             )
         state.conversation.check_insert(item, command.previous_item_id)
-        self._listener.check_clips([item])
+        self._transcripts.check_clips([item])
         if isinstance(item, MessageItem):
-            item = self._listener.clip_arrived(item)
+            item = self._transcripts.clip_arrived(item)
         previous = state.conversation.insert(item, command.previous_item_id)
         state.emit(ItemAdded(item, previous))
         state.emit(ItemDone(item, previous))
@@ -281,7 +344,7 @@ class Engine:
     def _delete(self, command: DeleteItem) -> None:
         item = self._find(command.item_id, "delete")
         self._state.conversation.remove(item.id)
-        self._listener.item_deleted(item.id)
+        self._transcripts.item_deleted(item.id)
         self._state.do(ForgetItem(item.id))
         self._state.emit(ItemDeleted(item.id))
         self._responder.item_deleted(item.id)
@@ -301,14 +364,18 @@ class Engine:
                 param="content_index",
             )
         end = self._responder.truncate(item.id, command.audio_end_ms)
-        self._state.emit(ItemTruncated(item.id, 0, end))
+        state = self._state
+        state.playback.stop(state.now)  # the client tells where its player has stopped
+        if state.idle_since is not None:
+            state.idle_since = min(state.idle_since, state.now)
+        state.emit(ItemTruncated(item.id, 0, end))
 
     # --- responses ------------------------------------------------------------------------------------
 
-    def _create_response(self, command: CreateResponse, now: float) -> None:
+    def _create_response(self, command: CreateResponse) -> None:
         responder, params = self._responder, command.params
         responder.check(command)
-        response = responder.configure(params, "response", now)
+        response = responder.configure(params, "response")
         if params.input is None:
             context = list(self._state.conversation)
         else:
@@ -316,7 +383,7 @@ class Engine:
             entries = [
                 e if isinstance(e, ItemReference) else self._named(replace(e, id="")) for e in params.input
             ]
-            self._listener.check_clips(entries)
+            self._transcripts.check_clips(entries)
             responder.check_references(entries)
             context = [self._context_item(entry) for entry in entries]
         responder.begin(response, context, explicit=params.input is not None)
@@ -327,4 +394,4 @@ class Engine:
             item = self._state.conversation.get(entry.id)
             assert item is not None
             return item
-        return self._listener.clip_arrived(entry) if isinstance(entry, MessageItem) else entry
+        return self._transcripts.clip_arrived(entry) if isinstance(entry, MessageItem) else entry

@@ -1,14 +1,29 @@
-"""Which words of a reply were heard by a given moment of its playback."""
+"""When a reply is heard, and which of its words were heard by a given moment of its playback."""
 
 import re
 from bisect import bisect_right
 
 from providers.contracts import TextMark
 
-__all__ = ["SpokenText"]
+__all__ = ["PlaybackClock", "SpokenText"]
 
 _WORD_END = re.compile(r"\S+")
 _LETTERS_PER_SECOND = 15  # of ordinary speech, spaces included: 150 words a minute
+
+
+class PlaybackClock:
+    """How long the client has something to play: it plays at its own pace what it gets much faster."""
+
+    def __init__(self) -> None:
+        self.ends_at = 0.0  # seconds, on the clock of the engine; 0: nothing was ever played
+
+    def add(self, seconds: float, now: float) -> None:
+        """So much more speech was sent."""
+        self.ends_at = max(self.ends_at, now) + seconds
+
+    def stop(self, now: float) -> None:
+        """The client plays no more of what it has."""
+        self.ends_at = min(self.ends_at, now)
 
 
 class SpokenText:

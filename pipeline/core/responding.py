@@ -8,6 +8,7 @@ Facts about a response that is over are dropped here, in `_running`, and nowhere
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from pipeline.commands import (
     CreateResponse,
@@ -24,13 +25,22 @@ from pipeline.core.context import build_messages, request_tokens
 from pipeline.core.playback import SpokenText
 from pipeline.core.reconfiguring import check_change
 from pipeline.core.response import Response
+from pipeline.core.speculation import Fact, Speculation
 from pipeline.core.state import State
 from pipeline.core.truncation import ContextKeeper
-from pipeline.effects import CutAudio, ReportTruncation, SpeechStyle, StartGeneration, StopGeneration
+from pipeline.effects import (
+    CutAudio,
+    ReportSpeculation,
+    ReportTruncation,
+    SpeechStyle,
+    StartGeneration,
+    StopGeneration,
+    StopPlayback,
+)
 from pipeline.errors import InvalidRequest
 from pipeline.events import ResponseStatus, StatusDetails, Usage
 from pipeline.items import InputAudio, Item, ItemReference, MessageItem, OutputAudio
-from providers.contracts import LlmRequest
+from providers.contracts import LlmRequest, TextPart, UserMessage
 from providers.errors import ContextTooLongError
 
 __all__ = ["Clip", "Responder"]
@@ -47,6 +57,7 @@ class _Running:
     waiting: set[Clip]  # transcripts that the generation needs
     explicit: bool = False  # whether the client put the context together, item by item
     automatic: str | None = None  # the item whose turn it answers, when nobody asked for it
+    note: str | None = None  # what the model is told beside the conversation
     request: LlmRequest | None = None  # once the generation has started
     finished: GenerationFinished | None = None  # once the model has said everything
 
@@ -59,6 +70,8 @@ class Responder:
         self._spoken: dict[str, SpokenText] = {}  # of messages in the conversation, by item id
         self._contexts = ContextKeeper(state.catalog, state.conversation)
         self._cuts: dict[str, int] = {}  # truncations that arrived before the message was done
+        self._speculation: Speculation | None = None
+        self._given_up: tuple[str, str] | None = None  # a turn and its words, for which none could be made
 
     @property
     def active(self) -> str | None:
@@ -89,7 +102,7 @@ class Responder:
                 code="too_many_responses",
             )
 
-    def configure(self, params: ResponseParams, root: str, now: float) -> Response:
+    def configure(self, params: ResponseParams, root: str) -> Response:
         """A response with its overrides applied, not announced yet; raises `InvalidRequest`."""
         state = self._state
         config = state.patched(params.overrides, root)
@@ -101,7 +114,7 @@ class Responder:
             config,
             in_conversation=params.in_conversation,
             metadata=params.metadata,
-            asked_at=now,
+            asked_at=state.now,
         )
 
     def check_references(self, entries: Sequence[Item | ItemReference]) -> None:
@@ -120,11 +133,14 @@ class Responder:
         *,
         explicit: bool = False,
         automatic: str | None = None,
+        note: str | None = None,
     ) -> None:
         """Announce the response; generate as soon as every transcript in its context is known.
 
         The context is the conversation, or `explicit`: the client put it together.
         """
+        if response.in_conversation:
+            self._state.idle_since = None
         waiting = {
             (item.id, index)
             for item in context
@@ -132,9 +148,9 @@ class Responder:
             for index, part in enumerate(item.content)
             if isinstance(part, InputAudio) and self._is_pending(item.id, index)
         }
-        running = _Running(response, context, waiting, explicit, automatic)
+        running = _Running(response, context, waiting, explicit, automatic, note)
         self._responses[response.id] = running
-        response.announce()
+        response.announce(self._state.now)
         if not waiting:
             self._generate(running)
 
@@ -152,9 +168,18 @@ class Responder:
             return
         if fitted.left:
             self._state.do(ReportTruncation(response.id, len(fitted.left), fitted.tokens))
-        output = config.audio.output
-        running.request = LlmRequest(
-            messages=build_messages(config.instructions, fitted.items),
+        order = self._order(response, fitted.items, running.note)
+        running.request = order.request
+        if not self._adopt(running, order):
+            self._state.do(order)
+
+    def _order(self, response: Response, items: Sequence[Item], note: str | None = None) -> StartGeneration:
+        config = response.config
+        messages = build_messages(config.instructions, items)
+        if note is not None:
+            messages = (*messages, UserMessage((TextPart(note),)))
+        request = LlmRequest(
+            messages=messages,
             tools=config.tools,
             tool_choice=config.tool_choice,
             parallel_tool_calls=config.parallel_tool_calls,
@@ -162,10 +187,11 @@ class Responder:
             max_output_tokens=config.max_output_tokens,
             reasoning_effort=None if config.reasoning is None else config.reasoning.effort,
         )
+        output = config.audio.output
         style = (
             SpeechStyle(output.model, output.voice, output.speed, output.format) if response.speaks else None
         )
-        self._state.do(StartGeneration(response.id, config.model, running.request, style))
+        return StartGeneration(response.id, config.model, request, style)
 
     def _current(self, item: Item) -> Item:
         """The item with what became known of it since the response was created."""
@@ -176,6 +202,68 @@ class Responder:
         if not isinstance(item, MessageItem):
             return False  # deleted before it could be answered
         return any(isinstance(part, InputAudio) and part.transcript for part in item.content)
+
+    # --- in advance -----------------------------------------------------------------------------------
+
+    def prepare(self, item_id: str, text: str) -> None:
+        """Have a reply made to a turn that has probably ended with these words, and keep it back."""
+        state, known = self._state, self._speculation
+        if self._given_up == (item_id, text):
+            return
+        if known is not None and (known.item_id, known.text) == (item_id, text):
+            return
+        self.revoke("outdated")
+        if self._responses or any(self._is_pending(item.id, 0) for item in state.conversation):
+            return
+        context = [*state.conversation, MessageItem(item_id, "user", (InputAudio(text),))]
+        response = self.configure(ResponseParams(), "response")
+        try:
+            fitted = self._contexts.fit(response.config, context, remember=False)
+        except ContextTooLongError:
+            self._given_up = (item_id, text)  # told once the turn is over
+            return
+        order = self._order(response, fitted.items)
+        self._speculation = Speculation(state, response, order, item_id, text)
+        state.do(replace(order, speculative=True))
+
+    def take_prepared(self, item_id: str) -> Response | None:
+        """The response, not announced yet, that was prepared for the turn of that item."""
+        speculation = self._speculation
+        return speculation.response if speculation is not None and speculation.item_id == item_id else None
+
+    def revoke(self, outcome: Literal["revoked", "outdated", "failed"]) -> None:
+        """Drop what was prepared, if anything was."""
+        speculation, self._speculation = self._speculation, None
+        if speculation is not None:
+            if outcome != "failed":
+                self._state.do(StopGeneration(speculation.response.id))
+            self._report(speculation, outcome)
+
+    def _give_up(self) -> None:
+        assert self._speculation is not None
+        self._given_up = (self._speculation.item_id, self._speculation.text)
+        self.revoke("failed")
+
+    def _adopt(self, running: _Running, order: StartGeneration) -> bool:
+        """Tell the response what was prepared for it, if it is just what would be asked for now."""
+        speculation = self._speculation
+        if speculation is None or speculation.response is not running.response:
+            return False
+        if speculation.order != order:
+            self.revoke("outdated")
+            return False
+        self._speculation = None
+        self._report(speculation, "used")
+        running.response.skip_clauses(speculation.spoken)
+        for fact in speculation.facts:
+            self.take(fact)
+        return True
+
+    def _report(
+        self, speculation: Speculation, outcome: Literal["used", "revoked", "outdated", "failed"]
+    ) -> None:
+        seconds = self._state.now - speculation.began
+        self._state.do(ReportSpeculation(speculation.response.id, outcome, seconds))
 
     # --- transcripts ----------------------------------------------------------------------------------
 
@@ -205,15 +293,39 @@ class Responder:
             return None
         return running
 
-    def text(self, fact: TextGenerated, now: float) -> None:
+    def take(self, fact: Fact) -> None:
+        """What the model or the voice of some response has to tell."""
+        speculation = self._speculation
+        if speculation is not None and speculation.response.id == fact.response_id:
+            speculation.hold(fact)
+            if speculation.is_endless:
+                self._state.do(StopGeneration(fact.response_id))
+                self._give_up()
+            return
+        match fact:
+            case SpeechSynthesized():
+                if running := self._running(fact.response_id):
+                    running.response.add_speech(fact.pcm, fact.marks)
+            case TextGenerated():
+                self._text(fact)
+            case ToolCallGenerated():
+                self._call_grew(fact)
+            case ToolCallOpened():
+                self._call_opened(fact)
+            case GenerationFinished():
+                self._finished(fact)
+            case SpeechFinished():
+                self._speech_finished(fact)
+
+    def _text(self, fact: TextGenerated) -> None:
         if running := self._writing(fact.response_id):
             response = running.response
-            response.add_text(fact.text, now)
+            response.add_text(fact.text, self._state.now)
             if response.in_conversation and response.speaks and response.message_id is not None:
                 self._spoken[response.message_id] = response.spoken
             self._stop_if_endless(running)
 
-    def call_opened(self, fact: ToolCallOpened) -> None:
+    def _call_opened(self, fact: ToolCallOpened) -> None:
         if running := self._writing(fact.response_id):
             running.response.open_call(fact.index, self._call_id(fact.call_id), fact.name)
             self._stop_if_endless(running)
@@ -224,12 +336,12 @@ class Responder:
             return offered
         return self._state.new_id("call")
 
-    def call_grew(self, fact: ToolCallGenerated) -> None:
+    def _call_grew(self, fact: ToolCallGenerated) -> None:
         if running := self._writing(fact.response_id):
             running.response.add_arguments(fact.index, fact.arguments)
             self._stop_if_endless(running)
 
-    def finished(self, fact: GenerationFinished) -> None:
+    def _finished(self, fact: GenerationFinished) -> None:
         running = self._writing(fact.response_id)
         if running is None:
             return
@@ -241,17 +353,16 @@ class Responder:
         if not running.response.finish_text("incomplete" if cut_off else "completed"):
             self._complete(running)
 
-    def speech(self, fact: SpeechSynthesized) -> None:
-        if running := self._running(fact.response_id):
-            running.response.add_speech(fact.pcm, fact.marks)
-
-    def speech_finished(self, fact: SpeechFinished) -> None:
+    def _speech_finished(self, fact: SpeechFinished) -> None:
         running = self._running(fact.response_id)
         if running is not None and running.finished is not None:
             running.response.spoken.finish()
             self._complete(running)
 
     def failed(self, fact: GenerationFailed) -> None:
+        if self._speculation is not None and self._speculation.response.id == fact.response_id:
+            self._give_up()  # it is tried anew once the turn is over, and its failure told then
+            return
         if running := self._running(fact.response_id):
             if not fact.started:
                 running.request = None
@@ -272,10 +383,14 @@ class Responder:
         self._stop(running, "cancelled", StatusDetails(reason="client_cancelled"))
 
     def interrupt(self) -> None:
-        """The user began to speak: the response in the conversation is over."""
+        """The user began to speak: the response in the conversation is over, and nothing more is played."""
+        state = self._state
         running = self._running(self.active or "")
         if running is not None:
             self._stop(running, "cancelled", StatusDetails(reason="turn_detected"))
+        if state.playback.ends_at > state.now:
+            state.playback.stop(state.now)
+            state.do(StopPlayback())
 
     def _fail(self, running: _Running, code: str, message: str) -> None:
         self._stop(running, "failed", StatusDetails(code=code, message=message))
@@ -305,6 +420,8 @@ class Responder:
         message_id = response.message_id
         response.close(status, _usage(running), details)
         del self._responses[response.id]
+        if response.in_conversation:
+            self._state.idle_since = max(self._state.now, self._state.playback.ends_at)
         if message_id is not None and message_id in self._cuts:
             self._cut(message_id, self._cuts.pop(message_id))
 
@@ -326,6 +443,10 @@ class Responder:
         else:
             self._cut(item_id, milliseconds)
         return milliseconds
+
+    def spoke(self, item_id: str) -> bool:
+        """Whether that item was spoken by the assistant."""
+        return item_id in self._spoken
 
     def item_deleted(self, item_id: str) -> None:
         """Forget the item; a response that waited for its transcript waits no longer."""

@@ -86,6 +86,7 @@ class Response:
         self._output: dict[int, Item] = {}  # closed items by output index
         self._next_index = 0
         self._cutter = ClauseCutter()
+        self._given = 0  # clauses that the voice has already been given
         self._chars = 0  # of text and arguments so far
         self._deleted: set[str] = set()  # items that a client deleted while they were open
 
@@ -106,8 +107,15 @@ class Response:
     def items(self) -> int:
         return self._next_index
 
-    def announce(self) -> None:
+    def announce(self, asked_at: float | None = None) -> None:
+        """Tell the client. `asked_at`: the moment at which its wait began, where that is not its creation."""
+        if asked_at is not None:
+            self._asked_at = asked_at
         self._state.emit(ResponseCreated(self._snapshot("in_progress")))
+
+    def skip_clauses(self, count: int) -> None:
+        """The voice has been given the first clauses in advance."""
+        self._given = count
 
     # --- what the model writes ------------------------------------------------------------------------
 
@@ -123,7 +131,7 @@ class Response:
         if self.speaks:
             self._state.emit(TranscriptDelta(self._part(self._message), text))
             for clause in self._cutter.feed(text):
-                self._state.do(Speak(self.id, clause))
+                self._speak(clause)
         else:
             self._state.emit(TextDelta(self._part(self._message), text))
 
@@ -137,7 +145,7 @@ class Response:
             self._close_message(status)
             return False
         if rest := self._cutter.finish():
-            self._state.do(Speak(self.id, rest))
+            self._speak(rest)
         self._state.do(FinishSpeaking(self.id))
         return True
 
@@ -146,7 +154,7 @@ class Response:
             return
         if self._message is not None and self.speaks and (rest := self._cutter.finish()):
             # What was said before a call is said at once, not after the call has been written.
-            self._state.do(Speak(self.id, rest))
+            self._speak(rest)
         call = _OpenCall(self._state.new_id("item"), self._take_index(), call_id, name)
         self._calls[index] = call
         self._open_item(call.output_index, FunctionCall(call.item_id, call_id, name, "", "in_progress"))
@@ -165,6 +173,7 @@ class Response:
         self.spoken.add(len(pcm) // 2, marks)
         if pcm and self._message is not None:
             format = self.config.audio.output.format
+            self._state.playback.add(len(pcm) / 2 / format.rate, self._state.now)
             self._state.emit(AudioDelta(self._part(self._message), pcm, format))
 
     # --- the end --------------------------------------------------------------------------------------
@@ -201,6 +210,12 @@ class Response:
             usage=usage,
             metadata=self._metadata,
         )
+
+    def _speak(self, clause: str) -> None:
+        if self._given:
+            self._given -= 1
+        else:
+            self._state.do(Speak(self.id, clause))
 
     def _take_index(self) -> int:
         self._next_index += 1

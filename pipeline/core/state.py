@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pipeline.catalog import Catalog, Prompts
 from pipeline.config import Patch, SessionConfig
 from pipeline.core.conversation import Conversation
+from pipeline.core.playback import PlaybackClock
 from pipeline.core.reconfiguring import Rules, reconfigure
 from pipeline.effects import Effect, Emit
 from pipeline.events import Event
@@ -39,6 +40,9 @@ class State:
     turn_taking: TurnTaking
     new_id: NewId
     effects: list[Effect] = field(default_factory=list)
+    now: float = 0.0  # of the command that is being handled; monotonic, in seconds
+    playback: PlaybackClock = field(default_factory=PlaybackClock)
+    idle_since: float | None = None  # the assistant was last heard then, and nothing has happened since
 
     def do(self, effect: Effect) -> None:
         self.effects.append(effect)

@@ -1,8 +1,8 @@
-"""Turn detection by silence: speech probabilities in, the borders of speech out.
+"""Finds speech and silence: speech probabilities in, the borders of speech out.
 
 Time is counted in ticks of 1/16000 s of received audio, never read from a clock, so the same audio gives
 the same borders however fast it arrives. The detector judges whole frames (32 ms), but the border that it
-reports is exact to the tick: the end of the last speech frame plus the whole silence window.
+reports is exact to the tick: the end of the last speech frame plus the whole silence that was waited for.
 """
 
 from dataclasses import dataclass
@@ -17,9 +17,6 @@ __all__ = ["SpeechBegan", "SpeechEnded", "TurnDetector", "windows"]
 _HYSTERESIS = 0.15
 _LOWEST_THRESHOLD = 0.01
 
-# Until a model judges whether a sentence is complete, semantic_vad waits for a pause as long as its
-# eagerness suggests. All stay well below the documented maximum waits of 8, 4 and 2 s.
-_SEMANTIC_PAUSE_MS = {"low": 1600, "medium": 1000, "auto": 1000, "high": 600}
 _SEMANTIC_PREFIX_MS = 200
 _SEMANTIC_THRESHOLD = 0.5
 
@@ -31,18 +28,18 @@ class SpeechBegan:
 
 @dataclass(frozen=True, slots=True)
 class SpeechEnded:
-    at: int  # tick, silence window included
+    at: int  # tick, silence included
 
 
 @dataclass(frozen=True, slots=True)
 class _Windows:
     threshold: float
     prefix: int  # ticks
-    silence: int  # ticks
+    silence: int | None  # ticks; None: it depends on what was said
 
 
 def windows(detection: TurnDetection) -> _Windows:
-    """The three numbers that a turn detection setting comes down to."""
+    """The numbers that a turn detection setting comes down to."""
     match detection:
         case ServerVad():
             return _Windows(
@@ -51,11 +48,7 @@ def windows(detection: TurnDetection) -> _Windows:
                 detection.silence_duration_ms * TICKS_PER_MS,
             )
         case SemanticVad():
-            return _Windows(
-                _SEMANTIC_THRESHOLD,
-                _SEMANTIC_PREFIX_MS * TICKS_PER_MS,
-                _SEMANTIC_PAUSE_MS[detection.eagerness] * TICKS_PER_MS,
-            )
+            return _Windows(_SEMANTIC_THRESHOLD, _SEMANTIC_PREFIX_MS * TICKS_PER_MS, None)
 
 
 class TurnDetector:
@@ -63,32 +56,37 @@ class TurnDetector:
 
     def __init__(self) -> None:
         self.speaking = False
-        self._silent_since: int | None = None  # the end of the last frame that was speech
+        self.silent_since: int | None = None  # within a turn: the end of the last frame that was speech
 
     def reset(self) -> None:
         """Forget what was heard, as after a commit or a clear."""
         self.speaking = False
-        self._silent_since = None
+        self.silent_since = None
 
-    def feed(
-        self, start: int, end: int, probability: float, detection: TurnDetection
-    ) -> SpeechBegan | SpeechEnded | None:
+    def feed(self, start: int, end: int, probability: float, threshold: float) -> SpeechBegan | None:
         """Judge the frame [start, end)."""
-        limits = windows(detection)
-        if probability >= limits.threshold:
-            self._silent_since = None
+        if probability >= threshold:
+            self.silent_since = None
             if self.speaking:
                 return None
             self.speaking = True
             return SpeechBegan(start)
-        if not self.speaking:
+        # A doubtful frame does not begin a silence, though it lets one go on.
+        if (
+            self.speaking
+            and self.silent_since is None
+            and probability < max(threshold - _HYSTERESIS, _LOWEST_THRESHOLD)
+        ):
+            self.silent_since = start
+        return None
+
+    def end_after(self, silence: int, judged: int, not_before: int = 0) -> SpeechEnded | None:
+        """The end of the turn, if by tick `judged` it has been silent for `silence` ticks.
+
+        `not_before`: the tick at which that was decided, where it was decided late.
+        """
+        if self.silent_since is None or judged - self.silent_since < silence:
             return None
-        if self._silent_since is None:
-            if probability >= max(limits.threshold - _HYSTERESIS, _LOWEST_THRESHOLD):
-                return None  # a doubtful frame does not begin a silence, though it lets one go on
-            self._silent_since = start
-        if end - self._silent_since < limits.silence:
-            return None
-        ended = SpeechEnded(self._silent_since + limits.silence)
+        ended = SpeechEnded(max(self.silent_since + silence, not_before))
         self.reset()
         return ended

@@ -29,15 +29,17 @@ from pipeline.config import (
 from pipeline.core.engine import Engine
 from pipeline.core.reconfiguring import Rules
 from pipeline.core.state import EngineLimits
-from pipeline.effects import Effect, StartGeneration
+from pipeline.effects import Effect, ReportTurnDecision, StartGeneration
 from pipeline.ids import NewId
 from pipeline.items import InputText, MessageItem
+from pipeline.turn_taking import TurnTaking
 from providers.contracts import LlmRequest, LlmUsage
 from providers.errors import UnknownModelError
 from tests.pipeline.telling import line_of
 
 __all__ = [
     "FRAME",
+    "PLAIN",
     "FakeCatalog",
     "Playbook",
     "counting_ids",
@@ -46,6 +48,9 @@ __all__ = [
     "text_of",
     "user",
 ]
+
+# Every sound interrupts the assistant at once; the rules for that have playbooks of their own.
+PLAIN = TurnTaking(min_interruption_ms=0, echo_guard=False)
 
 FRAME = 512  # ticks per frame of speech detection: 32 ms
 Lines = str | Iterable[str]
@@ -121,6 +126,7 @@ class Playbook:
         *,
         limits: EngineLimits | None = None,
         rules: Rules | None = None,
+        turn_taking: TurnTaking = PLAIN,
         config: SessionConfig | None = None,
     ) -> None:
         self.engine = Engine(
@@ -129,6 +135,7 @@ class Playbook:
             default_stt="lab/default-stt",
             limits=limits,
             rules=rules,
+            turn_taking=turn_taking,
             new_id=counting_ids(),
         )
         self.now = 0.0
@@ -145,7 +152,8 @@ class Playbook:
             self._story.append(f"<< {_command_line(command)}")
             for effect in self.engine.handle(command, self.now):
                 self.effects.append(effect)
-                self._unseen.append(line_of(effect))
+                if not isinstance(effect, ReportTurnDecision):  # each pause has some; see `decisions`
+                    self._unseen.append(line_of(effect))
         return self
 
     def speak(self, ms: int, probability: float = 0.9) -> Self:
@@ -203,6 +211,11 @@ class Playbook:
 
     # --- looking inside -------------------------------------------------------------------------------
 
+    def decisions(self, item_id: str) -> list[ReportTurnDecision]:
+        """What was decided in the pauses of that turn."""
+        reports = [effect for effect in self.effects if isinstance(effect, ReportTurnDecision)]
+        return [report for report in reports if report.item_id == item_id]
+
     def request(self, response_id: str) -> LlmRequest:
         """What the model was asked for that response."""
         for effect in self.effects:
@@ -235,7 +248,7 @@ def _plain(value: Any) -> Any:
     if is_dataclass(value):
         return [
             type(value).__name__,
-            *((f.name, _plain(getattr(value, f.name))) for f in fields(value) if f.name != "new_id"),
+            *((f.name, _plain(getattr(value, f.name))) for f in fields(value) if f.name not in ("new_id", "now")),
         ]
     return [type(value).__name__, _plain(vars(value))]
 

@@ -17,6 +17,7 @@ from pipeline.effects import (
     ForgetItem,
     JudgeTurn,
     KeepClip,
+    ReportDismissal,
     ReportFirstOutput,
     ReportSpeculation,
     ReportTruncation,
@@ -116,6 +117,8 @@ def line_of(effect: Effect) -> str:
             return f"> cut audio {item_id} at {milliseconds}"
         case ForgetItem(item_id):
             return f"> forget {item_id}"
+        case ReportDismissal(reason, start_ms, end_ms):
+            return f"> dismiss {start_ms}-{end_ms} as {reason}"
         case StartGeneration(response_id, model, _, speech, speculative):
             kind = "speculate" if speculative else "generate"
             return f"> {kind} {response_id} with {model}" + (f", speak as {speech.voice}" if speech else "")

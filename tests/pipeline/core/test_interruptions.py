@@ -44,6 +44,7 @@ def test_speech_cuts_an_answer_off_in_its_first_frame(play: Play) -> None:
         "> stop resp_1",
         *CANCELLED_SPEECH,
         "response.done resp_1 cancelled (turn_detected) [item_2] 5+4 tokens",
+        "> stop playback",
     )
     script.tell(SpeechSynthesized("resp_1", bytes(100)), TextGenerated("resp_1", " Four.")).expect()
     script.tell(TruncateItem("item_2", 0, 500)).expect(
@@ -106,7 +107,9 @@ def test_speech_after_everything_was_generated_has_nothing_to_cancel(play: Play)
     script = answering(play(VAD))
     script.tell(SpeechSynthesized("resp_1", bytes(48_000), (TextMark(14, 24_000),))).finish("resp_1").skip()
 
-    script.speak(32).expect("speech_started item_3 at 0", "> listen item_3 from 0 with lab/stt")
+    script.speak(32).expect(
+        "speech_started item_3 at 0", "> listen item_3 from 0 with lab/stt", "> stop playback"
+    )
     script.tell(TruncateItem("item_2", 0, 600)).expect(
         "> cut audio item_2 at 600", "item.truncated item_2 at 600"
     )

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from pipeline.config import Eagerness, SemanticVad, ServerVad, TurnDetection
-from pipeline.core.turns import SpeechBegan, SpeechEnded, TurnDetector
+from pipeline.config import ServerVad, TurnDetection
+from pipeline.core.turns import SpeechBegan, SpeechEnded, TurnDetector, windows
 from pipeline.ticks import TICKS_PER_MS
 
 FRAME = 512
@@ -19,11 +19,13 @@ def run(
     first: int = 0,
 ) -> list[Border]:
     """Feed one frame per probability and return the borders found."""
-    detector = detector or TurnDetector()
-    found = [
-        detector.feed(FRAME * i, FRAME * (i + 1), probability, detection)
-        for i, probability in enumerate(probabilities, first)
-    ]
+    detector, limits = detector or TurnDetector(), windows(detection)
+    found: list[Border | None] = []
+    for i, probability in enumerate(probabilities, first):
+        end = FRAME * (i + 1)
+        found.append(detector.feed(FRAME * i, end, probability, limits.threshold))
+        if limits.silence is not None:
+            found.append(detector.end_after(limits.silence, end))
     return [border for border in found if border is not None]
 
 
@@ -125,20 +127,3 @@ def test_a_reset_forgets_the_speech() -> None:
     assert not detector.speaking
     assert run([0, 0, 0], vad(64), detector, first=2) == []
     assert run([1], vad(64), detector, first=5) == [SpeechBegan(FRAME * 5)]
-
-
-@pytest.mark.parametrize("eagerness", ["low", "medium", "auto", "high"])
-def test_semantic_detection_waits_no_longer_than_documented(eagerness: Eagerness) -> None:
-    longest_ms = {"low": 8000, "medium": 4000, "auto": 4000, "high": 2000}[eagerness]
-
-    (began, ended) = run([1] + [0] * (longest_ms // 32), SemanticVad(eagerness=eagerness))
-
-    assert began == SpeechBegan(0)
-    assert ended.at <= FRAME + longest_ms * TICKS_PER_MS
-
-
-def test_the_more_eager_the_sooner() -> None:
-    def end(eagerness: Eagerness) -> int:
-        return run([1] + [0] * 300, SemanticVad(eagerness=eagerness))[1].at
-
-    assert end("high") < end("medium") == end("auto") < end("low")

@@ -1,0 +1,217 @@
+"""The ears of a session: input audio in; facts about speech, turns and transcripts out.
+
+append ─► noise reduction ─► buffer ─► speech detector ─► FrameScored ──┐
+                               │                                        ├─► engine
+                               ├─► transcription ──► Transcript… ───────┤
+                               ├─► judge of turns ─► TurnJudged ────────┤
+                               └─► echo detector ──► EchoJudged ────────┘
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from pipeline.audio.buffer import InputBuffer
+from pipeline.commands import AudioAppended, Command, EchoJudged, FrameScored, TurnJudged
+from pipeline.config import SessionConfig
+from pipeline.detection import DetectorStream, SpeechDetector
+from pipeline.effects import (
+    CheckEcho,
+    EndSegment,
+    EndUtterance,
+    JudgeTurn,
+    StartUtterance,
+    TranscribeClip,
+)
+from pipeline.engines import Engines
+from pipeline.judging import TurnJudge
+from pipeline.ticks import TICK_RATE
+from pipeline.transcription import Transcription
+from providers.contracts import SttOptions
+
+__all__ = ["Hearing"]
+
+log = logging.getLogger(__name__)
+
+# Frames that may wait for a judgement (32 s of audio) before whoever sends them has to wait as well.
+_MAX_HELD = 1000
+
+Spawn = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
+Key = tuple[str, int, int]  # item id, content index, segment
+
+
+class Hearing:
+    """Belongs to one session; `close` it when that ends."""
+
+    def __init__(
+        self,
+        engines: Engines,
+        detector: SpeechDetector,
+        judge: TurnJudge,
+        dispatch: Callable[[Command], None],
+        spawn: Spawn,
+        rate: int,
+    ) -> None:
+        """`spawn` starts a task that ends with the session; `rate` is that of the first audio, in Hertz."""
+        self._engines = engines
+        self._detector = detector
+        self._judge = judge
+        self._dispatch = dispatch
+        self._spawn = spawn
+        self._buffer = InputBuffer(rate)
+        self._detection: DetectorStream | None = None
+        self._transcriptions: dict[Key, tuple[Transcription, asyncio.Task[None]]] = {}
+        self._speaking: tuple[Key, int] | None = None  # the open utterance, and how far it has been fed
+        self._judging = False
+        self._held: deque[FrameScored] = deque()  # judged after the turn is
+        self._has_room = asyncio.Event()
+        self._has_room.set()
+
+    @property
+    def rate(self) -> int:
+        """Of the audio that comes, in Hertz."""
+        return self._buffer.rate
+
+    def close(self) -> None:
+        if self._detection is not None:
+            self._detection.close()
+        for _, task in self._transcriptions.values():
+            task.cancel()
+
+    # --- audio ----------------------------------------------------------------------------------------
+
+    def configure(self, config: SessionConfig) -> None:
+        """Audio that comes from now on has this format, and is judged or not."""
+        rate = config.audio.input.format.rate
+        changed = rate != self._buffer.rate
+        self._buffer.change_rate(rate)
+        wanted = config.audio.input.turn_detection is not None
+        if self._detection is not None and (changed or not wanted):
+            self._detection.close()
+            self._detection = None
+            self._held.clear()
+            self._has_room.set()
+        if wanted and self._detection is None:
+            self._detection = self._detector.open(rate, self._buffer.end, self._frame_scored)
+
+    def append(self, pcm: bytes) -> None:
+        """More audio: PCM16 mono at the session's rate."""
+        self._buffer.append(pcm)
+        if self._detection is not None:
+            self._detection.push(pcm)
+        self._dispatch(AudioAppended(self._buffer.end))
+        if self._detection is None:
+            self._feed(self._buffer.end)
+
+    async def room(self) -> None:
+        """Wait until the detector has caught up enough for more audio. Safe to cancel."""
+        if self._detection is not None:
+            await self._detection.room()
+            await self._has_room.wait()
+
+    def drop(self, before: int) -> None:
+        """The audio before that tick will not be asked for again."""
+        self._buffer.drop(before)
+
+    def _frame_scored(self, start: int, end: int, probability: float) -> None:
+        frame = FrameScored(start, end, probability)
+        if not self._judging:
+            self._tell(frame)
+            return
+        self._held.append(frame)
+        if len(self._held) > _MAX_HELD:
+            self._has_room.clear()
+
+    def _tell(self, frame: FrameScored) -> None:
+        # The utterance is fed as far as the detector has judged, so that audio sent faster than real time
+        # does not run into a turn to which it does not belong.
+        self._feed(frame.end)
+        self._dispatch(frame)
+
+    # --- turns ----------------------------------------------------------------------------------------
+
+    def judge(self, order: JudgeTurn) -> None:
+        """Answer with `TurnJudged`; frames that come meanwhile wait for it."""
+        self._judging = True
+        first = max(order.start, order.end - round(self._judge.window_seconds * TICK_RATE))
+        audio = self._buffer.slice(first, order.end)
+        self._spawn(self._judge_turn(order, audio, self._buffer.rate), f"judgement of {order.item_id}")
+
+    async def _judge_turn(self, order: JudgeTurn, audio: bytes, rate: int) -> None:
+        verdict = await self._judge.judge(audio, rate)
+        self._judging = False
+        self._dispatch(TurnJudged(order.item_id, order.end, verdict.probability, verdict.inference_ms))
+        while self._held and not self._judging:
+            self._tell(self._held.popleft())
+        if len(self._held) <= _MAX_HELD // 2:
+            self._has_room.set()
+
+    def check_echo(self, order: CheckEcho) -> None:
+        """Answer with `EchoJudged`."""
+        self._dispatch(EchoJudged(order.start, order.end, is_echo=False))
+
+    # --- transcription --------------------------------------------------------------------------------
+
+    def start_utterance(self, order: StartUtterance) -> None:
+        key = (order.item_id, 0, order.segment)
+        self._transcribe(key, order.model, order.options)
+        self._speaking = (key, order.start)
+
+    def end_segment(self, order: EndSegment) -> None:
+        self._feed(order.end)
+        self._speaking = None
+        if running := self._transcriptions.get((order.item_id, 0, order.segment)):
+            running[0].finish()
+
+    def end_utterance(self, order: EndUtterance) -> bytes:
+        """Finish the transcript; returns the audio of the whole utterance."""
+        self._feed(order.end)
+        if self._speaking is not None and (running := self._transcriptions.get(self._speaking[0])):
+            running[0].finish()
+        self._speaking = None
+        end = None if order.end >= self._buffer.end else order.end  # not a sample may be lost
+        return self._buffer.slice(order.start, end)
+
+    def forget(self, item_id: str) -> None:
+        """Nobody wants the transcripts of that item any more."""
+        if self._speaking is not None and self._speaking[0][0] == item_id:
+            self._speaking = None
+        for key in [key for key in self._transcriptions if key[0] == item_id]:
+            self._transcriptions.pop(key)[1].cancel()
+
+    def transcribe_clip(self, order: TranscribeClip) -> None:
+        key = (order.item_id, order.content_index, 0)
+        transcription = self._transcribe(key, order.model, order.options)
+        transcription.push(order.pcm, self._buffer.rate)
+        transcription.finish()
+
+    def _feed(self, end: int) -> None:
+        if self._speaking is None:
+            return
+        key, fed = self._speaking
+        if end > fed and key in self._transcriptions:
+            self._transcriptions[key][0].push(self._buffer.slice(fed, end), self._buffer.rate)
+            self._speaking = (key, end)
+
+    def _transcribe(self, key: Key, model: str, options: SttOptions) -> Transcription:
+        item_id, content_index, segment = key
+        transcription = Transcription(
+            self._engines,
+            self._dispatch,
+            item_id=item_id,
+            content_index=content_index,
+            segment=segment,
+            model=model,
+            options=options,
+        )
+        task = self._spawn(transcription.run(), f"transcription {item_id}[{content_index}]")
+        self._transcriptions[key] = (transcription, task)
+        task.add_done_callback(lambda _: self._transcribed(key, transcription))
+        return transcription
+
+    def _transcribed(self, key: Key, transcription: Transcription) -> None:
+        # A deleted item's id may have come back with a recording of its own.
+        if key in self._transcriptions and self._transcriptions[key][0] is transcription:
+            del self._transcriptions[key]
