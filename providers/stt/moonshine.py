@@ -7,7 +7,14 @@ import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any
 
-from providers.contracts import SttEvent, SttOptions, TranscriptDelay, TranscriptDelta, TranscriptFinal
+from providers.contracts import (
+    SttEvent,
+    SttOptions,
+    TranscriptDelay,
+    TranscriptDelta,
+    TranscriptFinal,
+    TranscriptGuess,
+)
 from providers.errors import ProviderError
 from providers.stt.moonshine_model import SAMPLE_RATE, Hypothesis, MoonshineModel
 from providers.stt.utterance import STEP, Job, Utterance
@@ -127,8 +134,10 @@ class MoonshineStt:
 
                 if run is not None and run.result.done():
                     heard, job, run = _result(run), run.job, None
-                    if heard is not None and (delta := utterance.finished(job, heard)):
-                        yield TranscriptDelta(delta)
+                    if heard is not None:
+                        if delta := utterance.finished(job, heard):
+                            yield TranscriptDelta(delta)
+                        yield TranscriptGuess(utterance.text)
                 if chunk is not None and chunk.done():
                     pcm = chunk.result()
                     chunk = None if pcm is None else asyncio.create_task(_next(audio))

@@ -122,6 +122,11 @@ class Utterance:
             return ""
         return self._agreement.hear(self._settled + words, len(self._settled))
 
+    @property
+    def text(self) -> str:
+        """All that was heard so far, as it looks now."""
+        return " ".join(self._settled + self._heard.text.split())
+
     def finish(self) -> tuple[str, str]:
         """The text to append and the text of the whole utterance, once `next_job` has nothing more to do."""
         return self._agreement.finish(self._settled + self._heard.text.split())

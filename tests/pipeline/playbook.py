@@ -54,6 +54,7 @@ PLAIN = TurnTaking(min_interruption_ms=0, echo_guard=False)
 
 FRAME = 512  # ticks per frame of speech detection: 32 ms
 Lines = str | Iterable[str]
+_NO_MEMORY = ("new_id", "now")  # members of the engine's state that come from outside
 
 
 class FakeCatalog:
@@ -140,7 +141,7 @@ class Playbook:
         )
         self.now = 0.0
         self.effects: list[Effect] = []  # all of them
-        self._story: list[str] = []
+        self.story: list[str] = []  # commands, and the effects that somebody looked at
         self._unseen: list[str] = []
         self._expectations = 0
         self._heard = 0  # ticks of audio so far
@@ -149,7 +150,7 @@ class Playbook:
 
     def tell(self, *commands: Command) -> Self:
         for command in commands:
-            self._story.append(f"<< {_command_line(command)}")
+            self.story.append(f"<< {_command_line(command)}")
             for effect in self.engine.handle(command, self.now):
                 self.effects.append(effect)
                 if not isinstance(effect, ReportTurnDecision):  # each pause has some; see `decisions`
@@ -191,14 +192,14 @@ class Playbook:
         ]
         if matched != told:
             diff = difflib.ndiff(matched, told)
-            story = "\n".join(self._story[-12:])
+            story = "\n".join(self.story[-12:])
             pytest.fail(f"after\n{story}\nexpected (-) and told (+):\n" + "\n".join(diff), pytrace=False)
-        self._story.extend(told)
+        self.story.extend(told)
         return self
 
     def skip(self) -> Self:
         """The story up to here is told elsewhere."""
-        self._story.extend(self._unseen)
+        self.story.extend(self._unseen)
         self._unseen = []
         return self
 
@@ -248,7 +249,7 @@ def _plain(value: Any) -> Any:
     if is_dataclass(value):
         return [
             type(value).__name__,
-            *((f.name, _plain(getattr(value, f.name))) for f in fields(value) if f.name not in ("new_id", "now")),
+            *((f.name, _plain(getattr(value, f.name))) for f in fields(value) if f.name not in _NO_MEMORY),
         ]
     return [type(value).__name__, _plain(vars(value))]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from providers.contracts import SttEvent, SttOptions, TranscriptDelta, TranscriptFinal
+from providers.contracts import SttEvent, SttOptions, TranscriptDelta, TranscriptFinal, TranscriptGuess
 from providers.errors import ProviderError
 from providers.stt.agreement import Agreement
 from providers.stt.moonshine import STEPS, MoonshineStt
@@ -51,7 +51,7 @@ async def transcript(
 def final(events: Sequence[SttEvent]) -> str:
     last = events[-1]
     assert isinstance(last, TranscriptFinal)
-    assert all(isinstance(event, TranscriptDelta) and event.text for event in events[:-1])
+    assert all(isinstance(event, TranscriptDelta | TranscriptGuess) and event.text for event in events[:-1])
     return last.text
 
 
