@@ -18,6 +18,7 @@ from pipeline.core.reconfiguring import reconfigure
 from pipeline.core.state import EngineLimits
 from pipeline.detection import SpeechDetector
 from pipeline.ids import new_id
+from pipeline.judging import TurnJudge
 from pipeline.session import Session
 from providers.registry import Registry
 from server.prompts import PromptLibrary
@@ -40,12 +41,19 @@ class Hub:
     """Holds what all sessions share. One per application."""
 
     def __init__(
-        self, settings: Settings, registry: Registry, detector: SpeechDetector, quotas: Quotas
+        self,
+        settings: Settings,
+        registry: Registry,
+        detector: SpeechDetector,
+        quotas: Quotas,
+        judge: TurnJudge | None = None,
     ) -> None:
         self.quotas = quotas
         self._settings = settings
         self._registry = registry
         self._detector = detector
+        self._judge = judge or TurnJudge(None)
+        self._turn_taking = settings.turn_taking.with_model(self._judge.has_model)
         directory = settings.server.prompts_dir
         self._prompts = None if directory is None else PromptLibrary(directory)
         self._count = 0
@@ -88,6 +96,7 @@ class Hub:
             config,
             self._registry,
             self._detector,
+            self._judge,
             default_stt=self._registry.defaults.stt,
             prompts=self._prompts,
             limits=EngineLimits(
@@ -96,6 +105,7 @@ class Hub:
                 max_buffer_seconds=round(limits.max_buffer_seconds),
             ),
             rules=profile.rules,
+            turn_taking=self._turn_taking,
             max_kept_audio=limits.max_session_audio_bytes,
             quota=quota,
         )

@@ -17,8 +17,21 @@ from prometheus_client import (
     generate_latest,
 )
 
-from pipeline.effects import Effect, Emit, ReportFirstOutput
-from pipeline.events import ErrorRaised, ResponseDone, TranscriptionCompleted, TranscriptionFailed
+from pipeline.effects import (
+    Effect,
+    Emit,
+    ReportDismissal,
+    ReportFirstOutput,
+    ReportSpeculation,
+    ReportTurnDecision,
+)
+from pipeline.events import (
+    BufferCommitted,
+    ErrorRaised,
+    ResponseDone,
+    TranscriptionCompleted,
+    TranscriptionFailed,
+)
 
 __all__ = ["CONTENT_TYPE", "Metrics"]
 
@@ -26,6 +39,8 @@ CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 # From one that nobody notices to one that nobody waits for, in seconds.
 _WAITS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30)
+
+_MAX_SUGGESTED = 10_000  # turns that may be over; those that were never committed are forgotten in time
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series beside each, which nobody reads
 
@@ -50,7 +65,7 @@ class Metrics:
         )
         self._first_output = Histogram(
             "parley_first_output_seconds",
-            "From the wish for a response to its first text.",
+            "From the wish for a response, or the end of the turn, to its first text.",
             buckets=_WAITS,
             registry=registry,
         )
@@ -59,6 +74,31 @@ class Metrics:
         )
         self._transcriptions = Counter(
             "parley_transcriptions", "Transcripts of speech.", ["outcome"], registry=registry
+        )
+        self._decisions = Counter(
+            "parley_turn_decisions",
+            "What was decided in the pauses of speakers.",
+            ["detection", "outcome"],
+            registry=registry,
+        )
+        self._suggestions = Counter(
+            "parley_turn_suggestions", "Turns found to be probably over.", ["outcome"], registry=registry
+        )
+        self._suggested: dict[str, None] = {}  # the items of such turns, as long as they are not over
+        self._speculations = Counter(
+            "parley_speculations", "Replies prepared in advance.", ["outcome"], registry=registry
+        )
+        self._speculation_seconds = Counter(
+            "parley_speculation_seconds",
+            "Time for which replies had been prepared in advance.",
+            ["outcome"],
+            registry=registry,
+        )
+        self._dismissed = Counter(
+            "parley_interruptions_dismissed",
+            "Sounds that did not interrupt the assistant.",
+            ["reason"],
+            registry=registry,
         )
         self._errors = Counter(
             "parley_errors", "Errors that clients were told of.", ["where", "code"], registry=registry
@@ -110,8 +150,29 @@ class Metrics:
                 self._error("transcription", code)
             case Emit(ErrorRaised(error)):
                 self._error("event", error.code)
+            case Emit(BufferCommitted(item_id)):
+                if item_id in self._suggested:
+                    self._settle(item_id, "confirmed")
+            case ReportTurnDecision(item_id, detection, outcome):
+                self._decisions.labels(detection, outcome).inc()
+                if outcome == "suggest":
+                    self._suggested[item_id] = None
+                    if len(self._suggested) > _MAX_SUGGESTED:
+                        del self._suggested[next(iter(self._suggested))]
+                elif outcome == "revoke":
+                    self._settle(item_id, "revoked")
+            case ReportSpeculation(_, outcome, seconds):
+                self._speculations.labels(outcome).inc()
+                self._speculation_seconds.labels(outcome).inc(seconds)
+            case ReportDismissal(reason):
+                self._dismissed.labels(reason).inc()
             case ReportFirstOutput(_, seconds):
                 self._first_output.observe(seconds)
+
+    def _settle(self, item_id: str, outcome: str) -> None:
+        """It is known now whether a turn was over that was said to be."""
+        self._suggested.pop(item_id, None)
+        self._suggestions.labels(outcome).inc()
 
     def _error(self, where: str, code: str | None) -> None:
         self._errors.labels(where, code or "server_error").inc()

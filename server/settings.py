@@ -22,6 +22,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
+from pipeline.turn_taking import Speculation, TurnTaking
 from server.protocol.profiles import ProfileName
 from server.settings_sources import SettingsError, explain, read_sources
 
@@ -35,6 +36,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "TurnDetectionSettings",
+    "TurnTakingSettings",
     "load_settings",
 ]
 
@@ -151,6 +153,20 @@ class DefaultsSettings(_Table):
         return {"type": "server_vad" if own else "semantic_vad", **given}
 
 
+class TurnTakingSettings(_Table):
+    """How the server goes about turns in every session; clients can change `defaults.turn_detection`."""
+
+    speculation: Speculation = "auto"
+    min_interruption_ms: int = Field(200, ge=0, le=2000)
+    echo_guard: bool = True
+    ignore_backchannels: bool = False
+    suggestion_events: bool = False
+
+    def with_model(self, has_turn_model: bool) -> TurnTaking:
+        """As the pipeline wants it. `has_turn_model`: whether turns can be judged by their sound."""
+        return TurnTaking(**self.model_dump(), has_turn_model=has_turn_model)
+
+
 class ProviderTable(BaseModel):
     """One named upstream. Options of its kind, such as `base_url`, pass through to the adapter."""
 
@@ -184,6 +200,7 @@ class Settings(BaseSettings):
 
     server: ServerSettings = ServerSettings()
     defaults: DefaultsSettings = DefaultsSettings()
+    turn_taking: TurnTakingSettings = TurnTakingSettings()
     providers: dict[str, ProviderTable] = Field(default_factory=dict)
     aliases: dict[str, str] = Field(default_factory=dict)
     log: LogSettings = LogSettings()

@@ -5,6 +5,7 @@ import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from typing import Literal
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -12,9 +13,18 @@ from pydantic import SecretStr
 from websockets.asyncio.client import connect
 
 from pipeline.config import AudioFormat
-from pipeline.effects import Emit, ReportFirstOutput
+from pipeline.core.endpointing import Evidence
+from pipeline.effects import (
+    Effect,
+    Emit,
+    ReportDismissal,
+    ReportFirstOutput,
+    ReportSpeculation,
+    ReportTurnDecision,
+)
 from pipeline.errors import InvalidRequest
 from pipeline.events import (
+    BufferCommitted,
     ErrorRaised,
     ResponseDone,
     ResponseState,
@@ -104,6 +114,10 @@ async def refused_session(url: str) -> None:
         assert json.loads(await socket.recv())["type"] == "error"
 
 
+def decision(item_id: str, outcome: Literal["wait", "suggest", "revoke", "end"]) -> Effect:
+    return ReportTurnDecision(item_id, "semantic_vad", outcome, 2000, Evidence(200, 1500))
+
+
 def told_everything() -> str:
     """The output of metrics to which everything has happened once."""
     metrics = Metrics()
@@ -123,6 +137,16 @@ def told_everything() -> str:
         metrics.saw(Emit(TranscriptionFailed("item_2", "provider_timeout", "Too late")))
         metrics.saw(Emit(ErrorRaised(InvalidRequest("Ours.", code=None), None, "server_error")))
         metrics.saw(ReportFirstOutput("resp_1", 0.25))
+        metrics.saw(decision("item_3", "suggest"))
+        metrics.saw(decision("item_3", "revoke"))
+        metrics.saw(decision("item_3", "wait"))
+        metrics.saw(decision("item_3", "suggest"))
+        metrics.saw(decision("item_3", "end"))
+        metrics.saw(Emit(BufferCommitted("item_3", None)))
+        metrics.saw(ReportSpeculation("resp_1", "revoked", 0.5))
+        metrics.saw(ReportSpeculation("resp_2", "used", 0.75))
+        metrics.saw(ReportSpeculation("resp_3", "used", 1.0))
+        metrics.saw(ReportDismissal("echo", 100, 900))
         metrics.saw(Emit(ResponseDone(done)))
         metrics.ignored_member()
         metrics.quota_refused("tokens")
@@ -148,6 +172,17 @@ def test_everything_is_counted_under_its_name() -> None:
         'parley_tokens_total{direction="output"}': 3,
         'parley_transcriptions_total{outcome="completed"}': 1,
         'parley_transcriptions_total{outcome="failed"}': 1,
+        'parley_turn_decisions_total{detection="semantic_vad",outcome="suggest"}': 2,
+        'parley_turn_decisions_total{detection="semantic_vad",outcome="revoke"}': 1,
+        'parley_turn_decisions_total{detection="semantic_vad",outcome="wait"}': 1,
+        'parley_turn_decisions_total{detection="semantic_vad",outcome="end"}': 1,
+        'parley_turn_suggestions_total{outcome="revoked"}': 1,
+        'parley_turn_suggestions_total{outcome="confirmed"}': 1,
+        'parley_speculations_total{outcome="revoked"}': 1,
+        'parley_speculations_total{outcome="used"}': 2,
+        'parley_speculation_seconds_total{outcome="revoked"}': 0.5,
+        'parley_speculation_seconds_total{outcome="used"}': 1.75,
+        'parley_interruptions_dismissed_total{reason="echo"}': 1,
         'parley_errors_total{code="provider_timeout",where="transcription"}': 1,
         'parley_errors_total{code="server_error",where="event"}': 1,
         "parley_ignored_members_total": 1,
@@ -156,6 +191,30 @@ def test_everything_is_counted_under_its_name() -> None:
     }
     assert counted['parley_first_output_seconds_bucket{le="0.3"}'] == 1
     assert 'parley_first_output_seconds_bucket{le="0.2"}' not in counted
+
+
+def suggestions(metrics: Metrics) -> Samples:
+    found = samples(metrics.text().decode())
+    return {name: value for name, value in found.items() if "suggestions" in name}
+
+
+def test_a_turn_that_nobody_had_called_over_confirms_nothing() -> None:
+    metrics = Metrics()
+    metrics.saw(decision("item_1", "suggest"))
+    metrics.saw(decision("item_2", "end"))
+    metrics.saw(Emit(BufferCommitted("item_2", None)))
+
+    assert suggestions(metrics) == {}
+
+
+def test_turns_that_never_end_are_forgotten_in_time() -> None:
+    metrics = Metrics()
+    for number in range(10_001):
+        metrics.saw(decision(f"item_{number}", "suggest"))
+    metrics.saw(Emit(BufferCommitted("item_0", None)))
+    metrics.saw(Emit(BufferCommitted("item_1", None)))
+
+    assert suggestions(metrics) == {'parley_turn_suggestions_total{outcome="confirmed"}': 1}
 
 
 def test_the_page_on_operations_lists_every_metric_with_its_type_and_labels() -> None:

@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
+from pipeline.turn_taking import TurnTaking
 from server.settings import (
     DefaultsSettings,
     ServerSettings,
     Settings,
     SettingsError,
     TurnDetectionSettings,
+    TurnTakingSettings,
     load_settings,
 )
 
@@ -123,6 +125,36 @@ def test_turn_detection_can_be_given_in_code() -> None:
     assert defaults.turn_detection == {"type": "server_vad", "silence_duration_ms": 300}
 
 
+@pytest.mark.parametrize("has_turn_model", [False, True])
+def test_turn_taking_without_settings_is_that_of_the_pipeline(has_turn_model: bool) -> None:
+    taken = TurnTakingSettings().with_model(has_turn_model)
+
+    assert taken == TurnTaking(has_turn_model=has_turn_model)
+
+
+def test_turn_taking_is_read_from_the_file(folder: Path) -> None:
+    file = write(
+        folder / "parley.toml",
+        """
+        [turn_taking]
+        speculation = "off"
+        min_interruption_ms = 350
+        echo_guard = false
+        ignore_backchannels = true
+        suggestion_events = true
+        """,
+    )
+
+    assert load_settings(file).turn_taking.with_model(True) == TurnTaking(
+        speculation="off",
+        min_interruption_ms=350,
+        echo_guard=False,
+        ignore_backchannels=True,
+        suggestion_events=True,
+        has_turn_model=True,
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "value", "path", "expected"),
     [
@@ -141,6 +173,9 @@ def test_turn_detection_can_be_given_in_code() -> None:
             "defaults.turn_detection",
             {"type": "server_vad", "threshold": 0.7},
         ),
+        ("PARLEY_TURN_TAKING__SPECULATION", "always", "turn_taking.speculation", "always"),
+        ("PARLEY_TURN_TAKING__MIN_INTERRUPTION_MS", "0", "turn_taking.min_interruption_ms", 0),
+        ("PARLEY_TURN_TAKING__ECHO_GUARD", "false", "turn_taking.echo_guard", False),
         ("PARLEY_ALIASES", '{"gpt-realtime": "lab/x"}', "aliases", {"gpt-realtime": "lab/x"}),
         ("parley_log__format", "json", "log.format", "json"),
     ],
@@ -220,6 +255,18 @@ def test_keys_never_show_in_what_is_printed(monkeypatch: pytest.MonkeyPatch) -> 
         ('[server]\nport = "many"', "server.port: input should be a valid integer"),
         ("[server]\nport = 70000", "server.port: input should be less than or equal to 65535"),
         ('[log]\nlevel = "loud"', "log.level: input should be 'debug', 'info', 'warning' or 'error'"),
+        (
+            '[turn_taking]\nspeculation = "sometimes"',
+            "turn_taking.speculation: input should be 'off', 'auto' or 'always'",
+        ),
+        (
+            "[turn_taking]\nmin_interruption_ms = 2001",
+            "turn_taking.min_interruption_ms: input should be less than or equal to 2000",
+        ),
+        (
+            "[turn_taking]\nbackchannels = true",
+            "turn_taking.backchannels is not a setting; did you mean turn_taking.ignore_backchannels?",
+        ),
         ('[providers]\nlab = "x"', "providers.lab: input should be a valid dictionary"),
         ("[server", "not valid TOML"),
     ],
