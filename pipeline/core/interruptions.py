@@ -59,7 +59,7 @@ class _Candidate:
     was_echo: bool = False
 
 
-Verdict = Literal["wait", "transcribe", "admit", "dismiss"]
+Verdict = Literal["wait", "transcribe", "finish", "admit", "dismiss"]  # finish: have its last words as well
 
 
 class Guard:
@@ -133,7 +133,7 @@ class Guard:
             return "admit"
         if complete:
             return self._dismiss("backchannel")
-        return "transcribe"
+        return "finish" if over else "transcribe"
 
     def _dismiss(self, reason: Literal["short", "echo", "backchannel"]) -> Verdict:
         candidate = self._candidate

@@ -103,11 +103,12 @@ class Listener:
             self._guard.begin(began.at)
         if self._guard.began is not None:
             self._guard.hear(frame.start, frame.end, speech=self._detector.silent_since is None)
-        elif self._transcripts.open is None:
+        if self._transcripts.open is None:
             # Audio is let go as it is judged, not as it arrives: a client may send faster than real time.
             kept = max(_IDLE_KEPT, windows(detection).prefix + _DROP_STEP)
-            if frame.end - self._buffer_start > kept + _DROP_STEP:
-                self._drop_before(frame.end - kept)
+            needed = frame.end if self._guard.began is None else self._guard.began
+            if needed - self._buffer_start > kept + _DROP_STEP:
+                self._drop_before(needed - kept)
         return self.reconsider()
 
     def turn_judged(self, fact: TurnJudged) -> Border | None:
@@ -155,12 +156,13 @@ class Listener:
             case "dismiss":
                 self._detector.reset()
                 self._transcripts.abandon()
-            case "transcribe" if utterance is None:
-                self._open(self._padded(began))
-            case "transcribe" if silent_since is not None:
-                self._transcripts.end_segment(self._judged)
-            case "transcribe" if self._transcripts.segment_ended:
-                self._transcripts.start_segment(self._judged)
+            case "transcribe" | "finish":
+                if utterance is None:
+                    self._open(self._padded(began))
+                elif verdict == "transcribe" and self._transcripts.segment_ended:
+                    self._transcripts.start_segment(self._judged)
+                if verdict == "finish":
+                    self._transcripts.end_segment(self._judged)
         return None
 
     def speech_began(self, at: int) -> None:

@@ -229,8 +229,8 @@ class Playbook:
         return text_of(self.request(response_id))
 
 
-def snapshot(engine: Engine) -> Any:
-    """Everything that an engine remembers, as plain data, to compare two moments."""
+def snapshot(engine: object) -> Any:
+    """Everything that an engine, or a part of it, remembers, as plain data, to compare two moments."""
     return _plain(vars(engine))
 
 
