@@ -12,7 +12,7 @@ from openai.types.realtime.realtime_transcription_session_create_response import
 )
 from pydantic import BaseModel
 
-__all__ = ["PUBLISHED", "DialectName", "Published", "by_type"]
+__all__ = ["OURS", "PUBLISHED", "DialectName", "Published", "by_type"]
 
 DialectName = Literal["ga", "beta"]
 
@@ -34,8 +34,36 @@ def by_type(union: Any) -> dict[str, type[BaseModel]]:
     return {get_args(model.model_fields["type"].annotation)[0]: model for model in get_args(members)}
 
 
+class _TurnSuggestion(BaseModel):
+    """The turn is probably over."""
+
+    type: Literal["turn_suggestion"]
+    event_id: str
+    item_id: str
+    utterance_index: int
+    probability: float
+    trailing_silence_ms: int
+    audio_duration_ms: int
+    inference_ms: float
+
+
+class _TurnSuggestionRevoked(BaseModel):
+    """It was not."""
+
+    type: Literal["turn_suggestion_revoked"]
+    event_id: str
+    item_id: str
+    utterance_index: int
+
+
+# Events of ours that no published type has; clients get them only where they ask for them.
+OURS: dict[str, type[BaseModel]] = {
+    "turn_suggestion": _TurnSuggestion,
+    "turn_suggestion_revoked": _TurnSuggestionRevoked,
+}
+
 _GA = Published(
-    events=by_type(realtime.RealtimeServerEvent),
+    events=by_type(realtime.RealtimeServerEvent) | OURS,
     extras={
         "session.temperature": (float, "of the default profile; null leaves it to the model"),
         "session.audio.output.model": (str, "which speech model is in effect"),
@@ -46,6 +74,10 @@ _GA = Published(
         "session.audio.input.turn_detection.eagerness": (
             str,
             "requests for transcription sessions have semantic_vad, the type of the answer forgot it",
+        ),
+        "session.providerData": (
+            dict,
+            "of the default profile; kept for the client, and shown once it is set",
         ),
         "obfuscation": (str, "on the wire of the public service, though absent from the published types"),
     },

@@ -90,13 +90,29 @@ def _typed_message() -> list[Event]:
     ]
 
 
-def _spoken_message() -> list[Event]:
+def _user_audio(id: str) -> Event:
     part = {"type": "input_audio", "transcript": None}
-    item = {"id": "item_b", "type": "message", "role": "user", "status": "completed", "content": [part]}
+    return {"id": id, "type": "message", "role": "user", "status": "completed", "content": [part]}
+
+
+def _spoken_message() -> list[Event]:
+    item = _user_audio("item_b")
+    suggestion = {
+        "type": "turn_suggestion",
+        "item_id": "item_b",
+        "utterance_index": 0,
+        "probability": 0.93,
+        "trailing_silence_ms": 192,
+        "audio_duration_ms": 900,
+        "inference_ms": 41.5,
+    }
     transcription = "conversation.item.input_audio_transcription"
     return [
         {"type": "input_audio_buffer.speech_started", "audio_start_ms": 100, "item_id": "item_b"},
         {"type": f"{transcription}.delta", "item_id": "item_b", "content_index": 0, "delta": "Good "},
+        suggestion,
+        {"type": "turn_suggestion_revoked", "item_id": "item_b", "utterance_index": 0},
+        suggestion | {"audio_duration_ms": 1800},
         {"type": "input_audio_buffer.speech_stopped", "audio_end_ms": 2100, "item_id": "item_b"},
         {"type": "input_audio_buffer.committed", "previous_item_id": "item_a", "item_id": "item_b"},
         {"type": "conversation.item.added", "previous_item_id": "item_a", "item": item},
@@ -183,8 +199,27 @@ def _function_call() -> list[Event]:
     ]
 
 
+def _silence() -> list[Event]:
+    where = {"previous_item_id": "item_c", "item": _user_audio("item_e")}
+    return [
+        {
+            "type": "input_audio_buffer.timeout_triggered",
+            "item_id": "item_e",
+            "audio_start_ms": 4000,
+            "audio_end_ms": 9000,
+        },
+        {"type": "input_audio_buffer.committed", "previous_item_id": "item_c", "item_id": "item_e"},
+        {"type": "conversation.item.added", **where},
+        {"type": "conversation.item.done", **where},
+    ]
+
+
 def faultless_session() -> list[Event]:
-    """A typed message, a spoken one, a spoken reply, a function call and an error; free to be changed."""
+    """A typed message, a spoken one, a spoken reply, a function call, an error and silence.
+
+    Free to be changed.
+    """
+    wishes = {"providerData": {"turn_suggestions": True}}
     error = {
         "type": "invalid_request_error",
         "code": "response_cancel_not_active",
@@ -194,7 +229,7 @@ def faultless_session() -> list[Event]:
     }
     events: list[Event] = [
         {"type": "session.created", "session": session_object()},
-        {"type": "session.updated", "session": session_object()},
+        {"type": "session.updated", "session": session_object() | wishes},
         *_typed_message(),
         *_spoken_message(),
         *_spoken_reply(),
@@ -202,6 +237,7 @@ def faultless_session() -> list[Event]:
         {"type": "error", "error": error},
         {"type": "conversation.item.truncated", "item_id": "item_c", "content_index": 0, "audio_end_ms": 10},
         {"type": "conversation.item.deleted", "item_id": "item_d"},
+        *_silence(),
     ]
     events = copy.deepcopy(events)  # the objects above are shared between events
     return [{"event_id": f"event_{number}"} | event for number, event in enumerate(events)]

@@ -24,6 +24,8 @@ class _Turn:
     stopped: bool = False
     committed: bool = False
     transcribed: bool = False
+    suggested: bool = False  # and not revoked since
+    idle: bool = False  # nobody spoke; it is the silence itself
 
 
 @dataclass(slots=True)
@@ -39,8 +41,11 @@ class Sequence:
     inserts: list[str | None] = field(default_factory=list)  # places that the client asked for
     turns: dict[str, _Turn] = field(default_factory=dict)
     speaking: str | None = None  # item id of the speech that has started and not stopped
+    awaiting_commit: str | None = None  # timed out, not yet committed
     awaiting_item: str | None = None  # committed, not yet added
     responses: dict[str, Response] = field(default_factory=dict)
+    suggests: bool = False  # whether the client has asked for suggestions
+    turns_over: int = 0  # committed, but for those in which nobody spoke
     limits_owed: int = 0  # responses that are done, and whose rate_limits.updated has not come yet
 
     def sent(self, event: Event) -> None:
@@ -71,6 +76,7 @@ class Sequence:
         return (
             [f"{id} has no response.done" for id in open_responses]
             + [f"{id} was added and is not done" for id in self.added]
+            + ([f"{self.awaiting_commit} timed out and was not committed"] if self.awaiting_commit else [])
             + ([f"{self.awaiting_item} was committed and not added"] if self.awaiting_item else [])
             + (["response.done without rate_limits.updated"] if self.limits_owed else [])
         )
@@ -81,10 +87,17 @@ class Sequence:
         problems = ["a second session.created"] if self.session_id else []
         self.session_id = event["session"]["id"]
         self.session_type = event["session"]["type"]
+        self._note_wishes(event["session"])
         return problems
 
     def _session_updated(self, event: Event) -> list[str]:
+        self._note_wishes(event["session"])
         return [] if event["session"]["id"] == self.session_id else ["the session changed its id"]
+
+    def _note_wishes(self, session: Event) -> None:
+        self.suggests = (session.get("providerData") or {}).get("turn_suggestions") is True
+        if not self.suggests and self.speaking:
+            self.turns[self.speaking].suggested = False  # a revocation is not told either
 
     def _item_added(self, event: Event) -> list[str]:
         item, previous = event["item"], event.get("previous_item_id")
@@ -173,10 +186,49 @@ class Sequence:
             return ["speech ended before it began"]
         return []
 
+    def _suggestion(self, event: Event) -> list[str]:
+        """A suggestion or its revocation: one after the other, while their turn is spoken."""
+        id, revoked = event["item_id"], event["type"] == "turn_suggestion_revoked"
+        if id != self.speaking:
+            return [f"{event['type']} of {id}, but {self.speaking} was speaking"]
+        turn = self.turns[id]
+        problems = [] if self.suggests else ["nobody asked for suggestions"]
+        if turn.suggested != revoked:
+            problems.append(
+                f"{event['type']} of {id}, which {'is' if turn.suggested else 'is not'} suggested"
+            )
+        if event["utterance_index"] != self.turns_over:
+            problems.append(f"utterance_index {event['utterance_index']} of turn {self.turns_over}")
+        turn.suggested = not revoked
+        if revoked:
+            return problems
+        if not 0 <= event["probability"] <= 1:
+            problems.append(f"a probability of {event['probability']}")
+        if not 0 <= event["trailing_silence_ms"] <= event["audio_duration_ms"] or event["inference_ms"] < 0:
+            problems.append("impossible durations")
+        return problems
+
+    def _timeout(self, event: Event) -> list[str]:
+        id = event["item_id"]
+        problems = [f"nobody has spoken, but {self.speaking} is speaking"] if self.speaking else []
+        if id in self.known_items or id in self.turns:
+            problems.append(f"item id {id} was used before")
+        if busy := [r.id for r in self.responses.values() if r.in_band and not r.over]:
+            problems.append(f"nobody has spoken, but {busy[0]} is writing to the conversation")
+        if event["audio_end_ms"] < event["audio_start_ms"]:
+            problems.append("the silence ended before it began")
+        self.turns[id] = _Turn(idle=True)
+        self.awaiting_commit = id
+        return problems
+
     def _committed(self, event: Event) -> list[str]:
         id = event["item_id"]
         turn = self.turns.setdefault(id, _Turn())
         problems = []
+        if self.awaiting_commit not in (None, id):
+            problems.append(f"{self.awaiting_commit} timed out and was not committed")
+        self.awaiting_commit = None
+        self.turns_over += not turn.idle
         if self.awaiting_item:
             problems.append(f"{self.awaiting_item} was committed and not added")
         if turn.committed or id in self.order:
@@ -287,6 +339,9 @@ _HANDLERS: Mapping[str, Callable[[Sequence, Event], list[str]]] = {
     "conversation.item.retrieved": Sequence._item_named,
     "input_audio_buffer.speech_started": Sequence._speech_started,
     "input_audio_buffer.speech_stopped": Sequence._speech_stopped,
+    "turn_suggestion": Sequence._suggestion,
+    "turn_suggestion_revoked": Sequence._suggestion,
+    "input_audio_buffer.timeout_triggered": Sequence._timeout,
     "input_audio_buffer.committed": Sequence._committed,
     "input_audio_buffer.cleared": Sequence._cleared,
     "conversation.item.input_audio_transcription.delta": Sequence._transcription,

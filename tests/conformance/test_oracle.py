@@ -119,6 +119,10 @@ SHAPE_FAULTS: dict[str, Fault] = {
     "an error without param": take("error", "error.param"),
     "a rate out of range": put("session.created", "session.audio.input.format.rate", 4000),
     "a tool choice that does not exist": put("session.updated", "session.tool_choice", "maybe"),
+    "a suggestion without probability": take("turn_suggestion", "probability"),
+    "a suggestion with more than we document": put("turn_suggestion", "text", "Good"),
+    "a revocation without its turn": take("turn_suggestion_revoked", "utterance_index"),
+    "a timeout that does not say when": take("input_audio_buffer.timeout_triggered", "audio_end_ms"),
     "unknown turn detection": put("session.updated", "session.audio.input.turn_detection.type", "psychic"),
 }
 
@@ -156,6 +160,28 @@ ORDER_FAULTS: dict[str, Fault] = {
     "transcription tokens that do not add up": put(
         "conversation.item.input_audio_transcription.completed", "usage.total_tokens", 7
     ),
+    "a suggestion before the speech": swap("turn_suggestion", "input_audio_buffer.speech_started"),
+    "a suggestion after the speech": swap("turn_suggestion", "input_audio_buffer.speech_stopped", 1),
+    "a suggestion of another turn": put("turn_suggestion", "item_id", "item_a"),
+    "a suggestion that nobody asked for": put("session.updated", "session.providerData", {}),
+    "a suggestion that was never revoked, and another": lose("turn_suggestion_revoked"),
+    "a revocation of nothing": lose("turn_suggestion"),
+    "a turn revoked twice": repeat("turn_suggestion_revoked"),
+    "a suggestion of the wrong number": put("turn_suggestion", "utterance_index", 1),
+    "a probability out of range": put("turn_suggestion", "probability", 1.01),
+    "more silence than turn": put("turn_suggestion", "trailing_silence_ms", 901),
+    "a judgement that took less than nothing": put("turn_suggestion", "inference_ms", -1),
+    "a timeout while somebody speaks": swap(
+        "input_audio_buffer.speech_stopped", "input_audio_buffer.timeout_triggered"
+    ),
+    "a timeout of another item": put("input_audio_buffer.timeout_triggered", "item_id", "item_z"),
+    "a timeout of an item that was there before": put(
+        "input_audio_buffer.timeout_triggered", "item_id", "item_b"
+    ),
+    "a silence that ends before it began": put("input_audio_buffer.timeout_triggered", "audio_end_ms", 3999),
+    "a timeout after its commit": move_to_end("input_audio_buffer.timeout_triggered"),
+    "a timeout without a commit": lose("input_audio_buffer.committed", 1),
+    "a timeout while a response is running": swap("response.done", "input_audio_buffer.timeout_triggered", 1),
     "a response created twice": repeat("response.created"),
     "a response never done": lose("response.done"),
     "a response done twice": repeat("response.done"),

@@ -24,7 +24,7 @@ Side = Literal["client", "server", "beta client", "beta server"]
 
 EVENTS: Mapping[Side, Mapping[str, type[BaseModel]]] = {
     "client": by_type(realtime.RealtimeClientEvent),
-    "server": PUBLISHED["ga"].events,
+    "server": by_type(realtime.RealtimeServerEvent),
     "beta client": by_type(beta.RealtimeClientEvent),
     "beta server": PUBLISHED["beta"].events,
 }
