@@ -8,13 +8,14 @@ from providers.errors import ProviderError
 __all__ = ["wheel_file"]
 
 
-def wheel_file(package: str, path: str) -> Path:
+def wheel_file(package: str, path: str, distribution: str | None = None) -> Path:
     """The file `path` (relative to the package's folder) of the installed top-level `package`.
 
+    `distribution` is the wheel's name where it is not that of the package with hyphens.
     The package is located, never executed: `silero_vad` would import torch, `moonshine_voice` a microphone
     library. Raises `ProviderError` when the package or the file is missing.
     """
-    distribution = package.replace("_", "-")
+    distribution = distribution or package.replace("_", "-")
     spec = importlib.util.find_spec(package)  # a top-level name: found on the path, not imported
     for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
         file = Path(folder) / path

@@ -1,0 +1,1 @@
+"""Engines that say whether a speaker has finished."""
