@@ -1,4 +1,4 @@
-"""The spans of one session: what its traces say of each response, transcription and function call.
+"""The spans of one session: what its traces say of each turn, response, transcription and function call.
 
 A session's `tracing` is null (no spans), "auto", or an object whose workflow name, group id and metadata go
 into its spans. It is looked at when a span ends, so a client may switch it on at any time.
@@ -13,7 +13,9 @@ from pipeline.effects import (
     DropUtterance,
     Effect,
     Emit,
+    ReportDismissal,
     ReportFirstOutput,
+    ReportSpeculation,
     StartGeneration,
     StartUtterance,
     TranscribeClip,
@@ -32,6 +34,7 @@ from pipeline.events import (
     TranscriptionFailed,
 )
 from pipeline.items import FunctionCall, FunctionCallOutput, MessageItem, OutputAudio, OutputText
+from server.turn_spans import SpokenTurn, TurnWatch
 
 __all__ = ["SessionTracer"]
 
@@ -49,6 +52,7 @@ class _Open:
     model: str | None = None
     first_output: float | None = None
     call: FunctionCall | None = None
+    prepared_ms: float | None = None  # a response: for how long it had been prepared before it was wanted
 
 
 class SessionTracer:
@@ -68,6 +72,8 @@ class SessionTracer:
         self._clock = clock or _steady_clock()
         self._tracing: Any = None
         self._open: dict[str, _Open] = {}  # by the id of the response, of the item that is heard, of the call
+        self._prepared: _Open | None = None  # a response that is prepared, and that nobody knows of yet
+        self._turns = TurnWatch()
 
     def close(self) -> None:
         """The session is over: functions that were called and did not answer are told of as well."""
@@ -77,18 +83,28 @@ class SessionTracer:
 
     def saw(self, effect: Effect) -> None:
         """Note what begins, and write what ends."""
+        if (turn := self._turns.saw(effect, self._clock())) is not None:
+            self._end_turn(turn)
         match effect:
             case Emit(event):
                 self._heard(event)
+            case StartGeneration(response_id, model, speculative=True):
+                self._prepared = _Open("speculation", response_id, self._clock(), model)
             case StartGeneration(response_id, model):
                 if span := self._open.get(response_id):
                     span.model = model
             case ReportFirstOutput(response_id):
                 self._first_output(response_id)
+            case StartUtterance(segment=segment) if segment > 0:
+                pass  # more of an utterance that is being transcribed
             case StartUtterance(item_id=item_id, model=model) | TranscribeClip(item_id=item_id, model=model):
                 self._begin(_Open("transcription", item_id, self._clock(), model))
             case DropUtterance(item_id):
                 self._open.pop(item_id, None)
+            case ReportSpeculation(response_id, outcome, seconds):
+                self._end_speculation(response_id, outcome, seconds)
+            case ReportDismissal(reason, start_ms, end_ms):
+                self._dismissed(reason, start_ms, end_ms)
 
     def _heard(self, event: Event) -> None:
         match event:
@@ -127,7 +143,7 @@ class SessionTracer:
     def _end_response(self, response: ResponseState) -> None:
         if (span := self._open.get(response.id)) is None:
             return
-        members: dict[str, Any] = {}
+        members: dict[str, Any] = {"prepared_ms": span.prepared_ms}
         if response.usage is not None:
             members["usage"] = {
                 "input_tokens": response.usage.input_tokens,
@@ -152,10 +168,35 @@ class SessionTracer:
         said = {"arguments": call.arguments, "output": output}
         self._end(span, status, [call.id, *answers], said, name=call.name)
 
+    def _end_speculation(self, response_id: str, outcome: str, seconds: float) -> None:
+        """What was used is told with its response; what was dropped has cost something all the same."""
+        prepared, self._prepared = self._prepared, None
+        if prepared is None:
+            return
+        if outcome != "used":
+            self._write_span(prepared, outcome, [], {})
+        elif (span := self._open.get(response_id)) is not None:
+            span.model, span.prepared_ms = prepared.model, round(1000 * seconds, 1)
+
+    def _end_turn(self, turn: SpokenTurn) -> None:
+        span = _Open("turn", turn.item_id, turn.start)
+        members = turn.members(content=self._content)
+        self._write_span(span, turn.status, [turn.item_id], {}, reason=turn.reason, **members)
+
+    def _dismissed(self, reason: str, start_ms: int, end_ms: int) -> None:
+        span = _Open("dismissal", "", self._clock() - (end_ms - start_ms) / 1000)
+        where = {"id": None, "audio_start_ms": start_ms, "audio_end_ms": end_ms}
+        self._write_span(span, "dismissed", [], {}, reason=reason, **where)
+
     def _end(
         self, span: _Open, status: str, items: list[str], said: Mapping[str, str | None], **members: Any
     ) -> None:
         del self._open[span.id]
+        self._write_span(span, status, items, said, **members)
+
+    def _write_span(
+        self, span: _Open, status: str, items: list[str], said: Mapping[str, str | None], **members: Any
+    ) -> None:
         if self._tracing is None:
             return
         tracing = self._tracing if isinstance(self._tracing, Mapping) else {}
@@ -171,7 +212,7 @@ class SessionTracer:
                 "id": span.id,
                 "model": span.model,
                 "status": status,
-                "reason": None,  # why it did not complete
+                "reason": None,  # why it did not complete, or what decided
                 "start": round(span.start, 3),
                 "end": round(now, 3),
                 "duration_ms": round(1000 * (now - span.start), 1),

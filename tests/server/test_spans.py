@@ -106,6 +106,7 @@ def test_a_response_is_a_span() -> None:
             "first_output_ms": 250,
             "usage": {"input_tokens": 7, "output_tokens": 2, "cached_tokens": 5},
             "item_ids": ["item_2"],
+            "prepared_ms": None,
         }
     ]
 
@@ -208,7 +209,7 @@ def test_what_was_said_is_written_only_where_it_is_wanted(content: bool) -> None
     }
     for span in traced.spans:
         kind = span["kind"]
-        assert {name: span[name] for name in span.keys() - WITHOUT_CONTENT - {"name"}} == (
+        assert {name: span[name] for name in span.keys() - WITHOUT_CONTENT - {"name", "prepared_ms"}} == (
             said[kind] if content else {}
         )
     assert [span["kind"] for span in traced.spans] == ["transcription", "response", "function_call"]
