@@ -29,7 +29,7 @@ from tests.markdown import blocks
 from tests.pipeline.playbook import Playbook
 from tests.server.test_spans import START, WITHOUT_CONTENT
 
-SEMANTIC: TurnDetection = SemanticVad(eagerness="high")
+SEMANTIC: TurnDetection = SemanticVad(eagerness="low")
 OF_TURNS = {"detection", "audio_start_ms", "audio_end_ms", "decisions", "decisions_left_out"}
 
 
@@ -95,13 +95,9 @@ def test_a_turn_is_a_span_with_what_was_decided_in_its_pauses() -> None:
     assert turn["start"] == START + 0.032  # the first frame of speech
     outcomes = [decision["outcome"] for decision in turn["decisions"] if decision["outcome"] != "wait"]
     assert outcomes == ["suggest", "revoke", "suggest", "end"]
-    first, last = turn["decisions"][1], turn["decisions"][-1]
-    assert (first["outcome"], first["sound"], first["silence_ms"], first["speech_ms"]) == (
-        "suggest",
-        0.97,
-        192,
-        960,
-    )
+    first = next(decision for decision in turn["decisions"] if decision["outcome"] == "suggest")
+    last = turn["decisions"][-1]
+    assert (first["sound"], first["silence_ms"], first["speech_ms"]) == (0.97, 192, 960)
     assert first["at_ms"] == 960 + 192
     assert (last["sound"], last["engine"]) == (0.96, None)
     assert last["silence_ms"] >= last["wait_ms"] > 0
@@ -181,7 +177,7 @@ def test_a_reply_that_was_prepared_in_vain_is_a_span_of_its_own() -> None:
     traced = Traced()
     traced.speak(960).pause(192).judge(0.97).tell(TranscriptReady("item_1", "Hello there."))
     prepared = traced.prepared
-    traced.pause(64).speak(320)
+    traced.pause(32).speak(320)
 
     speculation = traced.of_kind("speculation")
     assert set(speculation) == WITHOUT_CONTENT
@@ -190,7 +186,7 @@ def test_a_reply_that_was_prepared_in_vain_is_a_span_of_its_own() -> None:
         "lab/llm",
         "revoked",
     )
-    assert speculation["duration_ms"] == pytest.approx(96, abs=32)
+    assert speculation["duration_ms"] == pytest.approx(64, abs=32)
     assert [span for span in traced.spans if span["kind"] == "response"] == []
 
 
