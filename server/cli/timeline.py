@@ -17,6 +17,8 @@ __all__ = ["Timeline", "latency_table", "row_block", "row_line"]
 _STYLES = {
     "hearing": "cyan",
     "heard": "bold cyan",
+    "turn suggested": "blue",
+    "suggestion revoked": "blue",
     "reply": "bold green",
     "first text": "yellow",
     "first audio": "bold yellow",

@@ -129,12 +129,16 @@ class Conversation:
             wanted["output"]["format"] = _PCM
         if self._request.voice is not None and self._request.voice != spoken.get("voice"):
             wanted["output"]["voice"] = self._request.voice
-        if wanted["input"] or wanted["output"]:
+        own: dict[str, Any] = {}
+        # Only servers with an object for the client's own use name their speech model; others refuse it.
+        if self._request.recording is not None and "model" in spoken:
+            own["providerData"] = {**(session.get("providerData") or {}), "turn_suggestions": True}
+        if wanted["input"] or wanted["output"] or own:
             await _send(
                 socket,
                 type="session.update",
                 event_id="settings",
-                session={"type": "realtime", "audio": wanted},
+                session={"type": "realtime", "audio": wanted, **own},
             )
             session = (await self._expect(socket, "session.updated")).get("session", {})
             given = session.get("audio", {}).get("input", {})

@@ -97,6 +97,24 @@ class TurnLog:
             )
         ]
 
+    def _on_turn_suggestion(self, at: float, event: Mapping[str, Any]) -> list[Row]:
+        turn = self._of_item(event)
+        turn.suggestions += 1
+        silence = f"after {event.get('trailing_silence_ms')} ms of silence"
+        text = f"{_probability(event.get('probability'))} {silence}"
+        return [self._row(turn, f"suggested{turn.suggestions}", at, "turn suggested", text)]
+
+    def _on_turn_suggestion_revoked(self, at: float, event: Mapping[str, Any]) -> list[Row]:
+        turn = self._of_item(event)
+        return [self._row(turn, f"revoked{turn.suggestions}", at, "suggestion revoked", "speech goes on")]
+
+    def _on_input_audio_buffer_timeout_triggered(self, at: float, event: Mapping[str, Any]) -> list[Row]:
+        turn = self._of_item(event)
+        turn.transcript_at = at  # there are no words to wait for
+        text = f"nobody spoke from {_seconds(event.get('audio_start_ms'))}"
+        text += f" to {_seconds(event.get('audio_end_ms'))}"
+        return [self._row(turn, "idle", at, "idle timeout", text)]
+
     def _on_input_audio_buffer_speech_stopped(self, at: float, event: Mapping[str, Any]) -> list[Row]:
         turn = self._of_item(event)
         turn.stopped_at, turn.stopped_ms = at, event.get("audio_end_ms")
@@ -245,6 +263,10 @@ class TurnLog:
 
 def _seconds(ms: float | None) -> str:
     return "?" if ms is None else f"{ms / 1000:.2f} s"
+
+
+def _probability(value: Any) -> str:
+    return f"{value:.2f}" if isinstance(value, int | float) else "?"
 
 
 def _after(turn: Turn, at: float) -> str:

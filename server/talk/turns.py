@@ -23,6 +23,7 @@ class Turn:
     started_ms: float | None = None
     stopped_at: float | None = None
     stopped_ms: float | None = None
+    suggestions: int = 0  # how often the server found that it was probably over
     committed: bool = False
     transcript: str = ""
     transcript_at: float | None = None

@@ -26,6 +26,13 @@ Script = Callable[["Peer"], Awaitable[None]]
 PCM = {"type": "audio/pcm", "rate": RATE}
 
 
+def greeting(**audio_input: Any) -> dict[str, Any]:
+    """A session as any Realtime server shows it."""
+    given = {"format": PCM, "transcription": {"model": "x"}, "turn_detection": {"type": "server_vad"}}
+    audio = {"input": {**given, **audio_input}, "output": {"format": PCM, "voice": "Dennis"}}
+    return {"type": "realtime", "audio": audio}
+
+
 class Peer:
     """The server's end of one connection."""
 
@@ -37,9 +44,7 @@ class Peer:
         await self.connection.send(json.dumps({"type": kind, "event_id": "event_1", **members}))
 
     async def greet(self, **audio_input: Any) -> None:
-        given = {"format": PCM, "transcription": {"model": "x"}, "turn_detection": {"type": "server_vad"}}
-        audio = {"input": {**given, **audio_input}, "output": {"format": PCM, "voice": "Dennis"}}
-        await self.send("session.created", session={"type": "realtime", "audio": audio})
+        await self.send("session.created", session=greeting(**audio_input))
 
     async def wait_for(self, kind: str) -> dict[str, Any]:
         while True:
@@ -182,6 +187,34 @@ async def test_only_what_differs_is_changed_in_the_session() -> None:
             "output": {"voice": "Ashley"},
         },
     }
+
+
+@pytest.mark.parametrize("knows_them", [True, False])
+async def test_suggestions_are_asked_for_where_they_are_known(knows_them: bool) -> None:
+    received: list[dict[str, Any]] = []
+    session = greeting(turn_detection=None)
+    if knows_them:
+        session["audio"]["output"]["model"] = "local/espeak"
+        session["providerData"] = {"caller": 17}
+
+    async def script(peer: Peer) -> None:
+        peer.received = received
+        await peer.send("session.created", session=session)
+        if knows_them:
+            await peer.wait_for("session.update")
+            await peer.send("session.updated", session=session)
+        await peer.wait_for("response.create")
+        await peer.send("input_audio_buffer.committed", item_id="item_1")
+        transcription = "conversation.item.input_audio_transcription"
+        await peer.send(f"{transcription}.completed", item_id="item_1", transcript="Beep.")
+        await peer.reply("Hi.")
+
+    async with scripted(script) as url:
+        await hold(TalkRequest(url, recording=beep()))
+
+    updates = [event["session"] for event in received if event["type"] == "session.update"]
+    wanted = {"caller": 17, "turn_suggestions": True}
+    assert [update.get("providerData") for update in updates] == ([wanted] if knows_them else [])
 
 
 async def test_talking_over_a_reply_truncates_it() -> None:

@@ -112,6 +112,60 @@ def test_a_growing_row_is_replaced_under_its_own_key() -> None:
     assert not rows[-1].growing
 
 
+def suggested(item: str, probability: float, silence_ms: int) -> dict[str, Any]:
+    told = {"utterance_index": 0, "audio_duration_ms": 900, "inference_ms": 40.0}
+    return {
+        "type": "turn_suggestion",
+        "item_id": item,
+        "probability": probability,
+        "trailing_silence_ms": silence_ms,
+        **told,
+    }
+
+
+def test_suggestions_and_what_became_of_them_are_rows_of_their_turn() -> None:
+    log = TurnLog()
+    begun, *ended = spoken("item_1", 2.5, 300, 2500)
+    revoked = {"type": "turn_suggestion_revoked", "item_id": "item_1", "utterance_index": 0}
+
+    rows = play(
+        log,
+        [
+            begun,
+            (1.0, suggested("item_1", 0.9312, 192)),
+            (1.1, revoked),
+            (2.2, suggested("item_1", 1, 448)),
+            *ended,
+        ],
+    )
+
+    assert [(row.at, row.label, row.text) for row in rows[1:4]] == [
+        (1.0, "turn suggested", "0.93 after 192 ms of silence"),
+        (1.1, "suggestion revoked", "speech goes on"),
+        (2.2, "turn suggested", "1.00 after 448 ms of silence"),
+    ]
+    assert len({row.key for row in rows}) == len(rows) == 5
+    assert len(log.turns) == 1
+
+
+def test_a_silence_that_timed_out_is_answered_and_has_no_words_to_wait_for() -> None:
+    log = TurnLog()
+    timeout = {
+        "type": "input_audio_buffer.timeout_triggered",
+        "item_id": "item_2",
+        "audio_start_ms": 4000,
+        "audio_end_ms": 9000,
+    }
+    committed = {"type": "input_audio_buffer.committed", "item_id": "item_2"}
+
+    [row] = play(log, [(0.0, session()), (9.0, timeout), (9.0, committed)])
+    assert (row.label, row.text) == ("idle timeout", "nobody spoke from 4.00 s to 9.00 s")
+    assert not log.idle
+
+    play(log, [(9.1, created("resp_1")), (9.9, done("resp_1"))])
+    assert log.idle
+
+
 def test_latencies_count_from_when_the_last_voiced_sample_was_sent() -> None:
     log = TurnLog(lambda ms: 1990.0)
     for until_ms in range(20, 3001, 20):
