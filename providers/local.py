@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
-from providers.contracts import ModelInfo, Stt, Tts, Vad
+from providers.contracts import ModelInfo, Stt, Tts, TurnModel, Vad
 from providers.errors import UnknownModelError
 from providers.provider import Provider, ProviderSettings
 
@@ -14,6 +14,7 @@ T = TypeVar("T")
 
 MODELS = (
     ModelInfo("silero-vad", "vad"),
+    ModelInfo("smart-turn-v3", "turn"),
     ModelInfo("moonshine-tiny-en", "stt"),
     ModelInfo("espeak", "tts"),
 )
@@ -33,6 +34,9 @@ class LocalProvider(Provider):
 
     def vad(self, model: str) -> Vad:
         return self._engine(model, "vad", _silero)
+
+    def turn(self, model: str) -> TurnModel:
+        return self._engine(model, "turn", _smart_turn)
 
     def stt(self, model: str) -> Stt:
         return self._engine(model, "stt", _moonshine)
@@ -68,6 +72,12 @@ def _silero() -> Vad:
     from providers.vad.silero import SileroVad
 
     return SileroVad()
+
+
+def _smart_turn() -> TurnModel:
+    from providers.turn.smart_turn import SmartTurn
+
+    return SmartTurn()
 
 
 def _moonshine() -> Stt:

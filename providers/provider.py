@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from providers.context_sizes import context_tokens
-from providers.contracts import Llm, ModelInfo, Stt, Tts, Vad
+from providers.contracts import Llm, ModelInfo, Stt, Tts, TurnModel, Vad
 from providers.errors import UnknownModelError
 
 __all__ = ["Provider", "ProviderSettings"]
@@ -63,6 +63,10 @@ class Provider:
     def vad(self, model: str) -> Vad:
         """The voice activity detector of that name; raises `UnknownModelError`."""
         raise UnknownModelError(f"provider '{self.name}' has no voice activity detectors")
+
+    def turn(self, model: str) -> TurnModel:
+        """The judge of finished turns of that name; raises `UnknownModelError`."""
+        raise UnknownModelError(f"provider '{self.name}' has no models that judge turns")
 
     async def aclose(self) -> None:
         """Release connections and threads."""

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
-from providers.contracts import Llm, Stt, Tts, Vad
+from providers.contracts import Llm, Stt, Tts, TurnModel, Vad
 from providers.errors import UnknownModelError
 from providers.names import DEFAULT_PATTERNS, VOICES, WELL_KNOWN_NAMES, EngineKind
 from providers.provider import Provider, ProviderSettings
@@ -58,6 +58,7 @@ class Defaults:
     tts: str
     vad: str
     voice: str
+    turn: str | None = None  # None: nobody judges by the sound whether a turn is over
 
 
 def make_provider(kind: str, settings: ProviderSettings) -> Provider:
@@ -144,6 +145,14 @@ class Registry:
         name = self.defaults.vad
         self._provider("voice activity detector", name)
         return self._engine("vad", name, lambda provider: provider.vad)
+
+    def turn(self) -> TurnModel | None:
+        """The judge of turns that all sessions share, where there is one; raises as `vad` does."""
+        name = self.defaults.turn
+        if name is None:
+            return None
+        self._provider("model that judges turns", name)
+        return self._engine("turn", name, lambda provider: provider.turn)
 
     def resolve_voice(self, tts: str, voice: str) -> str:
         """The speech model's own id of a voice; raises `UnknownModelError`.

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from pipeline.detection import SpeechDetector
+from pipeline.judging import TurnJudge
 from server.auth import Authenticator
 from server.client_secrets import ClientSecrets, deployment_key
 from server.errors import install_error_handlers
@@ -43,10 +44,11 @@ def create_app(settings: Settings, prepared: Prepared | None = None) -> FastAPI:
         try:
             with Traces(settings.log, metrics.span_dropped) as traces:
                 async with SpeechDetector(ready.registry.vad()) as detector:
-                    app.state.traces = traces
-                    app.state.hub = Hub(settings, ready.registry, detector, quotas)
-                    app.state.ready = True
-                    yield
+                    with TurnJudge(ready.registry.turn()) as judge:
+                        app.state.traces = traces
+                        app.state.hub = Hub(settings, ready.registry, detector, quotas, judge)
+                        app.state.ready = True
+                        yield
         finally:
             app.state.ready = False
             await ready.registry.aclose()

@@ -19,6 +19,7 @@ from server.settings import ServerSettings, Settings, SettingsError, load_settin
 from server.settings_sources import config_file
 from server.startup import (
     IN_PROCESS,
+    NOTHING,
     Choice,
     StartupError,
     build_registry,
@@ -162,6 +163,8 @@ async def _engines(
 
 async def _engine(settings: Settings, registry: Registry, choice: Choice) -> Check:
     stage = next(stage for stage in ENGINE_STAGES if stage == choice.stage)
+    if choice.chosen == NOTHING:
+        return Check(stage, "ok", f"none: {choice.why}")
     local = in_process(choice.chosen, settings)
     if choice.chosen == "builtin/echo" and settings.defaults.llm is None:
         fix = "Set GEMINI_API_KEY or OPENAI_API_KEY, or name your own model in defaults.llm."
@@ -169,6 +172,9 @@ async def _engine(settings: Settings, registry: Registry, choice: Choice) -> Che
     try:
         seconds = await warm_stage(registry, stage, run=local)
     except (ProviderError, UnknownModelError) as error:
+        if stage == "turn" and settings.defaults.turn is None:
+            fix = "Until then semantic_vad goes by silence and words."
+            return Check(stage, "warn", f"{choice.chosen}: {error}", fix)
         return Check(stage, "fail", f"{choice.chosen}: {error}", "Without it the server does not start.")
     except Exception as error:  # noqa: BLE001 - whatever an engine does, the other findings must be shown
         return Check(stage, "fail", f"{choice.chosen}: {type(error).__name__}: {error}", "Please report it.")

@@ -55,6 +55,11 @@ def _none_for_off(value: Any) -> Any:
     return None if value is False or value in ("none", "off", "null") else value
 
 
+def _none_by_name(value: Any) -> Any:
+    """As `_none_for_off`, for what has another meaning when it is left out."""
+    return "none" if value is False or value in ("off", "null") else value
+
+
 CommaList = NoDecode, BeforeValidator(_split_commas)
 
 
@@ -136,6 +141,7 @@ class DefaultsSettings(_Table):
     stt: str | None = None
     tts: str | None = None
     vad: str | None = None
+    turn: Annotated[str | None, BeforeValidator(_none_by_name)] = None  # "none": nobody judges turns
     voice: str = "Dennis"
     instructions: str = ""
     temperature: float | None = Field(None, ge=0, le=2)

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from providers.errors import ProviderError, UnknownModelError
@@ -21,6 +21,7 @@ from server.warmup import ENGINE_STAGES, warm_stage
 
 __all__ = [
     "IN_PROCESS",
+    "NOTHING",
     "Choice",
     "Prepared",
     "Stage",
@@ -38,15 +39,20 @@ __all__ = [
     "warm",
 ]
 
-Stage = Literal["vad", "stt", "llm", "tts", "voice"]
+Stage = Literal["vad", "turn", "stt", "llm", "tts", "voice"]
 
 # Kinds that run in this process, so that warming them costs nobody money.
 IN_PROCESS = ("builtin", "local")
 LOCAL_DEFAULTS: Mapping[str, str] = {
     "vad": "local/silero-vad",
+    "turn": "local/smart-turn-v3",
     "stt": "local/moonshine-tiny-en",
     "tts": "local/espeak",
 }
+
+NOTHING = "none"
+_WITHOUT_JUDGE = "semantic_vad goes by silence and words"
+_SWITCHED_OFF = f"switched off in defaults.turn, so {_WITHOUT_JUDGE}"
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +66,7 @@ class Choice:
     """What one stage uses unless a session asks for something else."""
 
     stage: Stage
-    chosen: str  # a canonical `provider/model`, or the speech model's own id of a voice
+    chosen: str  # a canonical `provider/model`, the speech model's own id of a voice, or `NOTHING`
     why: str
 
 
@@ -82,7 +88,7 @@ async def prepare(settings: Settings, environ: Mapping[str, str]) -> Prepared:
     check_exposure(settings)
     registry, choices = build_registry(settings, load_providers(settings, environ), environ)
     try:
-        await warm(registry, settings)
+        choices = await warm(registry, settings, choices)
         voice = await asyncio.to_thread(choose_voice, settings, registry)
     except BaseException:
         await registry.aclose()
@@ -93,7 +99,9 @@ async def prepare(settings: Settings, environ: Mapping[str, str]) -> Prepared:
 def log_choices(prepared: Prepared) -> None:
     """One log line for each stage."""
     for choice in prepared.choices:
-        logger.info("%s: %s (%s)", choice.stage, choice.chosen, choice.why)
+        missing = choice.chosen == NOTHING and choice.why != _SWITCHED_OFF
+        level = logging.WARNING if missing else logging.INFO
+        logger.log(level, "%s: %s (%s)", choice.stage, choice.chosen, choice.why)
 
 
 def check_exposure(settings: Settings) -> None:
@@ -163,6 +171,9 @@ def build_registry(
         raise StartupError(f"aliases: {error}") from error
     choices = (
         _choose("vad", chosen.vad, lambda name: name, "in process, no key needed"),
+        Choice("turn", NOTHING, _SWITCHED_OFF)
+        if chosen.turn == NOTHING
+        else _choose("turn", chosen.turn, lambda name: name, "in process, no key needed"),
         _choose("stt", chosen.stt, registry.resolve_stt, "in process, no key needed"),
         _choose("llm", chosen.llm, registry.resolve_llm, "")
         if chosen.llm
@@ -170,28 +181,37 @@ def build_registry(
         _choose("tts", chosen.tts, registry.resolve_tts, "in process, no key needed"),
     )
     names = {choice.stage: choice.chosen for choice in choices}
-    registry.defaults = Defaults(names["llm"], names["stt"], names["tts"], names["vad"], chosen.voice)
+    turn = None if names["turn"] == NOTHING else names["turn"]
+    registry.defaults = Defaults(names["llm"], names["stt"], names["tts"], names["vad"], chosen.voice, turn)
     return registry, choices
 
 
-async def warm(registry: Registry, settings: Settings) -> None:
+async def warm(registry: Registry, settings: Settings, choices: tuple[Choice, ...]) -> tuple[Choice, ...]:
     """Load every default engine at once, and run those that are in this process. Raises `StartupError`.
 
-    Engines of remote providers are only made: a request would cost money.
+    Engines of remote providers are only made: a request would cost money. Returns the choices as they are
+    after that: nobody judges turns where nothing was configured and the usual model cannot be loaded.
     """
+    stages = [stage for stage in ENGINE_STAGES if getattr(registry.defaults, stage) is not None]
     results = await asyncio.gather(
         *(
             warm_stage(registry, stage, run=in_process(getattr(registry.defaults, stage), settings))
-            for stage in ENGINE_STAGES
+            for stage in stages
         ),
         return_exceptions=True,
     )
-    for stage, result in zip(ENGINE_STAGES, results, strict=True):
+    for stage, result in zip(stages, results, strict=True):
+        if stage == "turn" and isinstance(result, ProviderError) and settings.defaults.turn is None:
+            registry.defaults = replace(registry.defaults, turn=None)
+            without = Choice("turn", NOTHING, f"{_WITHOUT_JUDGE}: {result}")
+            choices = tuple(without if choice.stage == "turn" else choice for choice in choices)
+            continue
         if isinstance(result, ProviderError | UnknownModelError):
             raise StartupError(f"{stage} ({getattr(registry.defaults, stage)}): {result}") from result
         if isinstance(result, BaseException):
             raise result
         logger.debug("%s is warm after %.0f ms", stage, 1000 * result)
+    return choices
 
 
 def in_process(model: str, settings: Settings) -> bool:

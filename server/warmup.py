@@ -13,8 +13,8 @@ from providers.registry import Registry
 
 __all__ = ["ENGINE_STAGES", "EngineStage", "warm_stage"]
 
-EngineStage = Literal["vad", "stt", "llm", "tts"]
-ENGINE_STAGES: tuple[EngineStage, ...] = ("vad", "stt", "llm", "tts")
+EngineStage = Literal["vad", "turn", "stt", "llm", "tts"]
+ENGINE_STAGES: tuple[EngineStage, ...] = ("vad", "turn", "stt", "llm", "tts")
 
 
 async def warm_stage(registry: Registry, stage: EngineStage, *, run: bool) -> float:
@@ -29,6 +29,10 @@ async def warm_stage(registry: Registry, stage: EngineStage, *, run: bool) -> fl
         vad = await asyncio.to_thread(registry.vad)
         if run:
             await asyncio.to_thread(_run_vad, vad)
+    elif stage == "turn":
+        judge = await asyncio.to_thread(registry.turn)
+        if run and judge is not None:
+            await asyncio.to_thread(judge.probability, _hum(judge.sample_rate))
     elif stage == "stt":
         stt = await asyncio.to_thread(registry.stt, defaults.stt)
         if run:

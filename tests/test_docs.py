@@ -100,7 +100,7 @@ def test_settings_in_the_documentation_are_accepted(block: Block) -> None:
     registry, choices = build_registry(settings, load_providers(settings, environment), environment)
 
     assert registry.providers
-    assert {choice.stage for choice in choices} == {"vad", "stt", "llm", "tts"}
+    assert {choice.stage for choice in choices} == {"vad", "turn", "stt", "llm", "tts"}
 
 
 def _commented_settings() -> str:

@@ -53,4 +53,5 @@ def _filters() -> NDArray[np.float64]:
     rising = (frequencies - left) / (middle - left)
     falling = (right - frequencies) / (right - middle)
     triangles = np.clip(np.minimum(rising, falling), 0.0, None)
-    return triangles * (2.0 / (right - left))
+    filters: NDArray[np.float64] = triangles * (2.0 / (right - left))
+    return filters

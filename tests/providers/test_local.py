@@ -25,6 +25,7 @@ def local() -> LocalProvider:
 def test_it_lists_its_models(local: LocalProvider) -> None:
     assert {(model.id, model.kind) for model in local.models()} == {
         ("silero-vad", "vad"),
+        ("smart-turn-v3", "turn"),
         ("moonshine-tiny-en", "stt"),
         ("espeak", "tts"),
     }

@@ -45,7 +45,7 @@ def test_a_fresh_install_is_in_order_but_for_a_language_model() -> None:
     assert {check.status for name, check in checks.items() if name != "llm"} == {"ok"}
     assert checks["llm"].status == "warn"
     assert "GEMINI_API_KEY" in checks["llm"].fix
-    for stage in ("vad", "stt", "tts"):
+    for stage in ("vad", "turn", "stt", "tts"):
         assert "loaded and run in" in checks[stage].detail
     assert checks["voice"].detail.startswith("en-us+m3")
 

@@ -31,6 +31,7 @@ def test_a_fresh_install_runs_on_this_machine_and_says_how_to_get_a_real_model()
 
     assert {stage: choice.chosen for stage, choice in choices.items()} == {
         "vad": "local/silero-vad",
+        "turn": "local/smart-turn-v3",
         "stt": "local/moonshine-tiny-en",
         "llm": "builtin/echo",
         "tts": "local/espeak",
@@ -151,7 +152,7 @@ async def test_after_preparing_every_engine_is_loaded_and_works() -> None:
     try:
         voice = prepared.choices[-1]
         assert voice == Choice("voice", "en-us+m3", "speaks for 'Dennis'")
-        assert [choice.stage for choice in prepared.choices] == ["vad", "stt", "llm", "tts", "voice"]
+        assert [choice.stage for choice in prepared.choices] == ["vad", "turn", "stt", "llm", "tts", "voice"]
         assert 0 < prepared.seconds < 60
         assert registry.vad().frame_samples == 512
         assert registry.stt("").streaming

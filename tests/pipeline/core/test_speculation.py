@@ -1,4 +1,4 @@
-"""Replies that are prepared before their turn is over: used, revoked, outdated; never a trace of the others."""
+"""Replies that are prepared before their turn is over: used, revoked, outdated; the latter leave no trace."""
 
 from collections.abc import Callable
 
