@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
 from typing import get_args
 
 import numpy as np
@@ -22,7 +21,6 @@ from pipeline.commands import (
 from pipeline.config import AudioFormat, FormatType, Patch
 from pipeline.core.engine import Engine
 from pipeline.core.state import EngineLimits
-from pipeline.detection import SpeechDetector
 from pipeline.effects import Effect, Emit, ReportFirstOutput, StartGeneration
 from pipeline.events import (
     AudioDelta,
@@ -48,13 +46,13 @@ from pipeline.events import (
     Usage,
 )
 from pipeline.items import InputAudio, MessageItem, OutputAudio
-from pipeline.quota import Quota, QuotaExceededError
+from pipeline.quota import QuotaExceededError
 from pipeline.session import Session
 from providers import contracts
 from providers.contracts import SttEvent, SttOptions
 from providers.vad.silero import SileroVad
 from server.talk.wav import encode_wav
-from tests.pipeline.playbook import session_config, text_of, user
+from tests.pipeline.playbook import text_of, user
 from tests.pipeline.scripted import (
     GUARD_S,
     Engines,
@@ -65,54 +63,18 @@ from tests.pipeline.scripted import (
     ScriptedTts,
     replying,
 )
+from tests.pipeline.sessions import RATE, opened, tone
 from tests.speech import recording
 
-RATE = 24_000
 TEXT: Patch = {"output_modalities": ("text",)}
 PUSH_TO_TALK: Patch = {**TEXT, "audio": {"input": {"turn_detection": None}}}
 VAD: Patch = {**TEXT, "audio": {"input": {"turn_detection": {"silence_duration_ms": 320}}}}
-
-
-def tone(ms: int, level: int, rate: int = RATE) -> bytes:
-    return np.full(ms * rate // 1000, level, "<i2").tobytes()
 
 
 def levels(pcm: bytes) -> set[int]:
     """The levels in it, in thousands; what a filter makes of the edges between them does not count."""
     values, counts = np.unique(np.round(np.frombuffer(pcm, "<i2") / 1000), return_counts=True)
     return {int(value) for value, count in zip(values, counts, strict=True) if count > 100}
-
-
-@asynccontextmanager
-async def opened(
-    engines: Engines,
-    patch: Patch | None = None,
-    *,
-    vad: contracts.Vad | None = None,
-    limits: EngineLimits | None = None,
-    max_kept_audio: int = 1 << 20,
-    quota: Quota | None = None,
-) -> AsyncIterator[tuple[Session, Heard]]:
-    """A session with one client; afterwards nothing may be left of it."""
-    before = asyncio.all_tasks()
-    async with (
-        SpeechDetector(vad or LoudnessVad()) as detector,
-        asyncio.timeout(3 * GUARD_S),
-        Session(
-            "sess",
-            session_config(patch),
-            engines,
-            detector,
-            default_stt="lab/stt",
-            limits=limits,
-            max_kept_audio=max_kept_audio,
-            quota=quota,
-        ) as session,
-    ):
-        client = Heard()
-        session.join(client)
-        yield session, client
-    assert asyncio.all_tasks() == before
 
 
 async def retrieve(session: Session, client: Heard, item_id: str) -> bytes:
