@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from pipeline.commands import Command
+from pipeline.effects import Effect
 from pipeline.events import Event
 from providers.contracts import (
     Llm,
@@ -235,6 +236,9 @@ class Heard:
 
     def dispatch(self, command: Command) -> None:
         self._add(command)
+
+    def saw(self, effect: Effect) -> None:
+        self._add(effect)
 
     def _add(self, told: Any) -> None:
         self.all.append(told)

@@ -1,15 +1,14 @@
-"""Turn taking in whole sessions: judgements, replies prepared in advance, timeouts and the server's own players."""
+"""Turn taking in whole sessions: judgements, replies prepared in advance, timeouts, players of our own."""
 
 import asyncio
 import threading
 from dataclasses import replace
-from typing import TypeVar
 
 import pytest
 
 from pipeline.commands import CreateItem, CreateResponse
 from pipeline.config import Patch
-from pipeline.effects import Effect, ReportSpeculation, StartGeneration
+from pipeline.effects import ReportSpeculation, StartGeneration
 from pipeline.events import (
     AudioDelta,
     IdleTimeout,
@@ -27,10 +26,9 @@ from pipeline.turn_taking import TurnTaking
 from providers.contracts import LlmFinished, TextDelta
 from providers.errors import ProviderError
 from tests.pipeline.playbook import PLAIN, text_of, user
-from tests.pipeline.scripted import Engines, ScriptedLlm, ScriptedTts, replying
+from tests.pipeline.scripted import Engines, Heard, ScriptedLlm, ScriptedTts, replying
 from tests.pipeline.sessions import opened, tone
 
-Found = TypeVar("Found")
 AUTO = replace(PLAIN, speculation="auto", suggestion_events=True)
 
 
@@ -65,26 +63,14 @@ class ScriptedJudge:
         return self.probability_of
 
 
-class Watcher:
-    def __init__(self) -> None:
-        self.effects: list[Effect] = []
-
-    def saw(self, effect: Effect) -> None:
-        self.effects.append(effect)
-
-    def of(self, kind: type[Found]) -> list[Found]:
-        return [effect for effect in self.effects if isinstance(effect, kind)]
-
-
 async def test_a_reply_is_prepared_in_the_pause_and_used_at_its_end() -> None:
-    llm, watcher = replying("Hello there."), Watcher()
+    llm, watcher = replying("Hello there."), Heard()
     judge = ScriptedJudge()
     async with opened(Engines(llm), vad(960), judge=judge, turn_taking=with_model(AUTO)) as (session, client):
         session.watch(watcher)
         await session.append_audio(tone(640, 8000) + tone(640, 0))
         await client.wait(TurnSuggested)
-        while not watcher.of(StartGeneration):
-            await asyncio.sleep(0)
+        await watcher.wait(StartGeneration)
         assert not client.of(SpeechStopped)
 
         await session.append_audio(tone(640, 0))
@@ -99,7 +85,7 @@ async def test_a_reply_is_prepared_in_the_pause_and_used_at_its_end() -> None:
 
 async def test_a_reply_to_a_turn_that_went_on_is_stopped_and_nobody_hears_of_it() -> None:
     never = asyncio.Event()
-    llm, watcher = ScriptedLlm(TextDelta("Well. "), never, LlmFinished("stop")), Watcher()
+    llm, watcher = ScriptedLlm(TextDelta("Well. "), never, LlmFinished("stop")), Heard()
     async with opened(Engines(llm), vad(960), judge=ScriptedJudge(), turn_taking=with_model(AUTO)) as (
         session,
         client,
@@ -107,8 +93,7 @@ async def test_a_reply_to_a_turn_that_went_on_is_stopped_and_nobody_hears_of_it(
         session.watch(watcher)
         await session.append_audio(tone(640, 8000) + tone(640, 0))
         await client.wait(TurnSuggested)
-        while not llm.requests:
-            await asyncio.sleep(0)
+        await watcher.wait(StartGeneration)
 
         await session.append_audio(tone(640, 8000))
         await llm.closed.wait()
