@@ -106,7 +106,7 @@ class TurnLog:
 
     def _on_turn_suggestion_revoked(self, at: float, event: Mapping[str, Any]) -> list[Row]:
         turn = self._of_item(event)
-        return [self._row(turn, f"revoked{turn.suggestions}", at, "suggestion revoked", "speech goes on")]
+        return [self._row(turn, f"revoked{turn.suggestions}", at, "suggestion revoked", "not over after all")]
 
     def _on_input_audio_buffer_timeout_triggered(self, at: float, event: Mapping[str, Any]) -> list[Row]:
         turn = self._of_item(event)

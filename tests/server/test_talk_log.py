@@ -141,7 +141,7 @@ def test_suggestions_and_what_became_of_them_are_rows_of_their_turn() -> None:
 
     assert [(row.at, row.label, row.text) for row in rows[1:4]] == [
         (1.0, "turn suggested", "0.93 after 192 ms of silence"),
-        (1.1, "suggestion revoked", "speech goes on"),
+        (1.1, "suggestion revoked", "not over after all"),
         (2.2, "turn suggested", "1.00 after 448 ms of silence"),
     ]
     assert len({row.key for row in rows}) == len(rows) == 5

@@ -233,5 +233,5 @@ def test_the_documented_turn_has_the_members_of_a_real_one() -> None:
 
     assert list(documented) == list(turn)
     assert list(documented["decisions"][0]) == list(turn["decisions"][0])
-    assert documented["decisions"][-1]["at_ms"] == documented["audio_end_ms"]
+    assert 0 <= documented["decisions"][-1]["at_ms"] - documented["audio_end_ms"] < 32
     assert documented["reason"] == documented["decisions"][-1]["reason"]

@@ -72,11 +72,6 @@ ABSENT: tuple[Absence, ...] = (
     Absence(_WEBRTC, "beta client", "output_audio_buffer.clear"),
     Absence(_WEBRTC, "beta server", "output_audio_buffer.*"),
     Absence(_SIP, "server", "input_audio_buffer.dtmf_event_received"),
-    Absence(
-        "an idle timeout is accepted and shown, but nothing acts upon it yet",
-        "server",
-        "input_audio_buffer.timeout_triggered",
-    ),
     Absence(_BETA, "server", "conversation.created"),
     Absence(_BETA, "server", "conversation.item.created"),
     Absence(

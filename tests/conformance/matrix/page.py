@@ -19,9 +19,10 @@ What of the [protocol](protocol.md) is shown to work, and by which scenario. Thi
     uv run python -m tests.conformance.matrix
 
 which plays every scenario against a real server, with real speech, and notes each event, and each of its
-members that had a value. An oracle judges every frame: its shape by the types of the `openai` package, and
-its place by the order of the protocol. A test fails when this page is not what comes of that, and when an
-event or a member of those types is neither shown nor named as [not applicable](#not-applicable)."""
+members that had a value. An oracle judges every frame: its shape by the types of the `openai` package, or
+for [events of ours](protocol.md#turn-suggestions) by our own, and its place by the order of the protocol. A
+test fails when this page is not what comes of that, and when an event or a member of those types is neither
+shown nor named as [not applicable](#not-applicable)."""
 
 
 def conformance_page(cases: Sequence[Case], coverage: Coverage) -> str:

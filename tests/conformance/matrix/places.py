@@ -24,7 +24,7 @@ Side = Literal["client", "server", "beta client", "beta server"]
 
 EVENTS: Mapping[Side, Mapping[str, type[BaseModel]]] = {
     "client": by_type(realtime.RealtimeClientEvent),
-    "server": by_type(realtime.RealtimeServerEvent),
+    "server": PUBLISHED["ga"].events,
     "beta client": by_type(beta.RealtimeClientEvent),
     "beta server": PUBLISHED["beta"].events,
 }
@@ -82,7 +82,7 @@ class Place:
 
 @cache
 def published() -> frozenset[Place]:
-    """Every place of the `openai` package's types, but for the id that all events have."""
+    """Every place of the `openai` package's types and of our own, but for the id that all events have."""
     return frozenset(
         place
         for side, events in EVENTS.items()

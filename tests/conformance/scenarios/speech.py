@@ -1,8 +1,8 @@
 """Spoken turns: detected, committed by hand, and interrupting."""
 
 from tests.conformance.client import RATE, Event, Talk
-from tests.conformance.hearing import VOICE_WORDS, words
-from tests.conformance.scenarios.registry import BETA, BOTH, scenario
+from tests.conformance.hearing import VOICE_WORDS, voice, words
+from tests.conformance.scenarios.registry import BETA, BOTH, GA, scenario
 from tests.conformance.scenarios.steps import (
     COMMITTED,
     LONG,
@@ -10,6 +10,7 @@ from tests.conformance.scenarios.steps import (
     SPOKEN,
     SPOKEN_TAIL,
     TEXT,
+    WRITTEN,
     configure,
     order_since,
     speak,
@@ -49,9 +50,49 @@ async def semantic_turn(session: Talk) -> None:
     heard = {"turn_detection": {"type": "semantic_vad"}, "transcription": {"model": "whisper-1"}}
     await configure(session, {"audio": {"input": heard}})
     begin = len(told(session))
+    await session.append(voice(1_300) + silence(4_000, RATE))  # its first sentence
+    reply = await session.reply()
+    assert order_since(session, begin) == [*TURN, *SPOKEN]
+    assert words(reply.text) == ["you", "said", *VOICE_WORDS[:2]]
+
+
+@scenario("A turn that is probably over is suggested to a client that asks", variants=(GA,))
+async def suggested_turn(session: Talk) -> None:
+    # The voice pauses in the middle for almost as long.
+    await configure(session, vad(silence_duration_ms=750), {"providerData": {"turn_suggestions": True}})
+    begin = len(told(session))
     await speak(session)
     await session.reply()
-    assert order_since(session, begin) == [*TURN, *SPOKEN]
+    suggestion, revoked = "turn_suggestion", "turn_suggestion_revoked"
+    assert order_since(session, begin) == [TURN[0], suggestion, revoked, suggestion, *TURN[1:], *SPOKEN]
+    first, second = [event for event in told(session) if event["type"] == suggestion]
+    assert first["audio_duration_ms"] + 1000 < second["audio_duration_ms"]
+    assert first["probability"] >= 0.5 <= second["probability"]
+    assert 150 < first["trailing_silence_ms"] < 300
+    assert first["inference_ms"] > 0
+
+
+@scenario("Nobody hears of suggestions who does not ask")
+async def unasked_turn(session: Talk) -> None:
+    await configure(session, vad(silence_duration_ms=750))
+    await speak(session)
+    await session.reply()
+    assert [event for event in told(session) if event["type"].startswith("turn_suggestion")] == []
+
+
+@scenario("When nobody has spoken for long after an answer, the assistant says something", variants=(GA,))
+async def idle_timeout(session: Talk) -> None:
+    await configure(session, TEXT, vad(idle_timeout_ms=5000))
+    await session.append(silence(300, RATE))
+    await session.ask("Hello")
+    begin = len(told(session))
+    reply = await session.reply()
+    timeout = "input_audio_buffer.timeout_triggered"
+    assert order_since(session, begin) == [timeout, *COMMITTED, *WRITTEN]
+    assert reply.status == "completed"
+    quiet, committed = told(session)[begin : begin + 2]
+    assert quiet["item_id"] == committed["item_id"]
+    assert (quiet["audio_start_ms"], quiet["audio_end_ms"]) == (0, 300)
 
 
 @scenario("With create_response off a turn is committed and not answered", variants=(*BOTH, BETA))

@@ -55,6 +55,7 @@ from pipeline.events import (
 from pipeline.items import FunctionCall, FunctionCallOutput, InputAudio, MessageItem, OutputAudio
 from providers.contracts import SttUsage, TokenLogprob, TranscriptSegment
 from server.protocol.encoding import Encoder, error_json
+from tests.conformance.shapes import check_shape
 from tests.pipeline.playbook import session_config, user
 
 PART = Part("resp_1", "item_1", 2)
@@ -365,6 +366,11 @@ def test_each_event_is_one_of_the_published_types(
         data["session"]["audio"]["output"].pop("model")  # an addition of ours, which clients ignore
 
     assert SDK.validate_python(data).type == kind
+
+
+@pytest.mark.parametrize("event", [event for event, _, _ in EVENTS if isinstance(event, UNPUBLISHED)])
+def test_events_of_ours_are_what_the_oracle_knows(event: Event) -> None:
+    assert check_shape(encode(event)) == []
 
 
 def test_no_event_is_left_out() -> None:
