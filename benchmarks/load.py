@@ -1,16 +1,19 @@
 """How long callers wait, and what a session costs: the real server under real speech in real time.
 
     uv run python -m benchmarks.load --sessions 1,5,10,20,40 --turns 3 --pin --json out.json
+    uv run python -m benchmarks.load --sessions 1,10,20 --speculation off,auto,always --pin
 
 Starts `parley serve` with providers of known delays (or, with --local, the embedded engines) and lets N
 callers talk to it at once. What is left of the time from the true end of the voice to the first audio, when
-the silence window and the providers' own delays are taken away, is the server's overhead.
+the silence window and the providers' own delays are taken away, is the server's overhead. It is negative
+where replies are prepared before the silence window is over.
 """
 
 import argparse
 import asyncio
 import os
 import random
+import re
 import sys
 import tempfile
 import time
@@ -52,6 +55,12 @@ tts = "local/espeak"
 """
 
 
+TURN_TAKING = """
+[turn_taking]
+speculation = "{speculation}"
+"""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run all loads one after the other; returns 1 if any turn had a problem."""
     options = _parser().parse_args(arguments)
@@ -76,9 +85,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     print(TABLE_HEAD)
     for count in counts:
-        run = _run(count, options, explained, cores[0] if options.pin else None)
-        report["runs"].append(run)
-        print(table_row(run), flush=True)
+        for mode in options.speculation.split(
+            ","
+        ):  # side by side, so that one machine is compared with itself
+            run = _run(count, mode, options, explained, cores[0] if options.pin else None)
+            report["runs"].append(run)
+            print(table_row(run), flush=True)
     report["mib_per_extra_session"] = memory_per_session(report["runs"])
     print(f"\nMemory per extra session: {report['mib_per_extra_session']} MiB")
     problems = [problem for run in report["runs"] for problem in run["problems"]]
@@ -97,6 +109,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--turns", type=int, default=3, help="turns of each session")
     parser.add_argument("--silence", type=int, default=500, help="silence_duration_ms of the sessions")
     parser.add_argument(
+        "--speculation", default="auto", help="off, auto or always, or several: turn_taking.speculation"
+    )
+    parser.add_argument(
+        "--no-judge", action="store_true", help="without the model that hears whether a turn is over"
+    )
+    parser.add_argument(
         "--pin", action="store_true", help="the server on one core, everything else on others"
     )
     parser.add_argument(
@@ -106,12 +124,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(count: int, options: argparse.Namespace, explained_ms: float, core: int | None) -> dict[str, Any]:
+def _run(
+    count: int, speculation: str, options: argparse.Namespace, explained_ms: float, core: int | None
+) -> dict[str, Any]:
     """A fresh server, so that the memory of one run is not that of another."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         port = None if options.local else stack.enter_context(started_fakes())
         settings = LOCAL if port is None else FAKES.format(port=port)
+        if options.no_judge:
+            settings = settings.replace("[defaults]\n", "[defaults]\nturn = false\n")
+        settings += TURN_TAKING.format(speculation=speculation)
         server = stack.enter_context(started_server(settings, folder, core))
         uvloop.run(_warm_up(server, options))
         if port is not None:
@@ -127,6 +150,8 @@ def _run(count: int, options: argparse.Namespace, explained_ms: float, core: int
             rss_mib=full.rss_mib,
             caller_cpu_seconds=own_after - own_before,
             fakes=None if port is None else _delays(port),
+            speculation=speculation,
+            speculations=_speculations(server),
         )
 
 
@@ -156,6 +181,15 @@ async def _calls(server: Server, count: int, options: argparse.Namespace) -> tup
     full = server.cost()
     await asyncio.gather(*calls)
     return results, full
+
+
+def _speculations(server: Server) -> dict[str, int]:
+    """How many replies were prepared in advance, by what became of them."""
+    opener = build_opener(ProxyHandler({}))
+    with opener.open(f"http://127.0.0.1:{server.port}/metrics", timeout=5) as answer:
+        text = answer.read().decode()
+    found = re.findall(r'^parley_speculations_total\{outcome="(\w+)"\} (\S+)', text, re.MULTILINE)
+    return {outcome: int(float(count)) for outcome, count in found}
 
 
 def _delays(port: int) -> dict[str, Any]:

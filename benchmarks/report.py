@@ -20,9 +20,9 @@ __all__ = [
 ]
 
 TABLE_HEAD = """\
-| sessions | turns | voice to voice, ms | overhead, ms | of it turn detection | and the rest \
+| sessions | speculation | turns | voice to voice, ms | overhead, ms | of it turn detection | and the rest \
 | CPU s per session-minute | memory, MiB | caller late p95, ms | fakes late p95, ms | problems |
-|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"""
+|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"""
 
 
 def percentile(values: Iterable[float], share: float) -> float | None:
@@ -62,6 +62,8 @@ def run_figures(
     rss_mib: float,
     caller_cpu_seconds: float,
     fakes: Mapping[str, Any] | None,
+    speculation: str = "off",
+    speculations: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """Everything about one run: a number of sessions at a time."""
     turns = [turn_figures(turn, explained_ms) for result in results for turn in result.turns]
@@ -78,6 +80,8 @@ def run_figures(
 
     return {
         "sessions": len(results),
+        "speculation": speculation,
+        "speculations": dict(speculations or {}),
         "turns": len(turns),
         "turns_measured": len(good),
         "problems": [turn["problem"] or "events are missing" for turn in turns if turn not in good]
@@ -128,6 +132,7 @@ def table_row(run: Mapping[str, Any]) -> str:
     fakes = run["fakes_late_ms"]
     cells = [
         run["sessions"],
+        " ".join([run["speculation"], *(f"{n} {outcome}" for outcome, n in run["speculations"].items())]),
         run["turns_measured"],
         pair("voice_to_voice_ms"),
         pair("overhead_ms"),

@@ -19,11 +19,15 @@ def test_a_load_of_two_callers_is_measured_turn_by_turn(
 ) -> None:
     file = tmp_path / "load.json"
 
-    status = load.main(["--sessions", "2", "--turns", "1", "--json", str(file)])
+    status = load.main(
+        ["--sessions", "2", "--turns", "1", "--speculation", "off,always", "--json", str(file)]
+    )
 
     report = json.loads(file.read_text())
-    (run,) = report["runs"]
-    assert (status, run["problems"]) == (0, [])
+    run, prepared = report["runs"]
+    assert (status, run["problems"], prepared["problems"]) == (0, [], [])
+    assert run["speculations"] == {}
+    assert prepared["speculations"]["used"] > 0
     assert run["turns_measured"] == 2
     for turn in run["per_turn"]:
         assert turn["explained"] == 500 + 100 + 210 + 80
@@ -33,7 +37,9 @@ def test_a_load_of_two_callers_is_measured_turn_by_turn(
         assert -100 < turn["overhead"] < 2000
     assert run["rss_mib"] > 20
     assert run["cpu_seconds_per_session_minute"] > 0
-    assert "| 2 | 2 |" in capsys.readouterr().out
+    table = capsys.readouterr().out
+    assert "| 2 | off | 2 |" in table
+    assert "| 2 | always " in table
 
 
 async def test_the_fakes_take_as_long_as_they_say() -> None:
