@@ -26,21 +26,25 @@ _TENS = words("twenty thirty forty fifty sixty seventy eighty ninety")
 _TEENS = words("ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen")
 _REPEATS = {"double": 1, "triple": 2, "doppel": 1, "doble": 1, "doppio": 1}
 
-# What the number is, by words before it. Languages share the table, since their words do not collide.
-Kind = Literal["phone", "card", "last four", "pin", "code", "zip", "social", "reference", "number"]
+# What the number is, by words before it; the most telling come first. Languages share the table, since their
+# words do not collide.
+Kind = Literal[
+    "last four", "security", "pin", "zip", "social", "card", "phone", "code", "reference", "number"
+]
 _NAMES: dict[Kind, str] = {
+    "last four": "ends ending",
+    "security": "security cvv cvc",
+    "pin": "pin pincode",
+    "zip": "zip zipcode postleitzahl plz",
+    "social": "social ssn",
+    "card": """
+        card credit debit visa mastercard amex karte kreditkarte kartennummer tarjeta carte carta cartão
+    """,
     "phone": """
         phone telephone cell mobile cellphone landline fax call reach telefon telefonnummer handynummer handy
         teléfono móvil celular téléphone portable telefono cellulare telefone telemóvel
     """,
-    "card": """
-        card credit debit visa mastercard amex karte kreditkarte kartennummer tarjeta carte carta cartão
-    """,
-    "last four": "ends ending",
-    "pin": "pin pincode",
     "code": "code passcode otp verification confirmation código codice",
-    "zip": "zip zipcode postleitzahl plz",
-    "social": "social ssn",
     "reference": """
         account order reference tracking booking reservation policy serial invoice customer member ticket
         iban routing passport licence license flight case bestellnummer kundennummer
@@ -55,6 +59,7 @@ _LENGTHS: dict[Kind, tuple[int, ...]] = {
     "phone": (10, 11),
     "card": (15, 16),
     "last four": (4,),
+    "security": (3, 4),
     "pin": (4, 6),
     "code": (4, 6),
     "zip": (5, 9),
@@ -66,6 +71,7 @@ _DOUBTFUL_FROM: dict[Kind, int] = {
     "phone": 7,
     "card": 17,
     "last four": 5,
+    "security": 5,
     "pin": 7,
     "code": 7,
     "zip": 10,
@@ -109,10 +115,12 @@ class Dictation:
 
 def judge_dictation(text: str, tokens: Sequence[Token]) -> Dictation | None:
     """What is being dictated at the end, or None. `tokens` are the words of the lower-case `text`."""
+    if (named := _named_letter(tokens)) is not None:
+        return named
     run = _run(text, tokens)
     before = tokens[max(0, len(tokens) - len(run) - _CONTEXT) : len(tokens) - len(run)]
     if not run:
-        return _named_letter(tokens)
+        return None
     digits, groups, letters = _count(run)
     if letters:
         spelled = any(token.text in _LETTER_CUES for token in before)
@@ -121,13 +129,12 @@ def judge_dictation(text: str, tokens: Sequence[Token]) -> Dictation | None:
         return None
     if not digits or _is_ordinary(text, run, groups, before):
         return None
-    kinds = [_KINDS[token.text] for token in before if token.text in _KINDS]
+    kinds = {_KINDS[token.text] for token in before if token.text in _KINDS}
     if not kinds:
         return _without_context(run, digits, groups)
     if digits < 3 and (not before or before[-1].text not in _LINKS):
         return None
-    # "card number" and "order number" say more than "number" does.
-    kind = next((kind for kind in reversed(kinds) if kind != "number"), kinds[-1])
+    kind = next(kind for kind in _NAMES if kind in kinds)
     return Dictation("digits", _state(kind, digits, groups, text[run[0].start - 1 : run[0].start]), digits)
 
 
@@ -196,7 +203,7 @@ def _is_ordinary(text: str, run: Sequence[Token], groups: Sequence[int], before:
     if before and before[-1].text in _QUANTIFIED and sum(groups) < 3:
         return True
     spoken = [token.text for token in run]
-    if spoken in _COUNTED:
+    if spoken in _COUNTED and (not before or before[-1].text not in _LINKS):
         return True
     if before and before[-1].text in _CLOCK:
         return sum(groups) < 5  # the time of day
@@ -204,7 +211,10 @@ def _is_ordinary(text: str, run: Sequence[Token], groups: Sequence[int], before:
 
 
 def _without_context(run: Sequence[Token], digits: int, groups: Sequence[int]) -> Dictation | None:
-    singles = all(count == 1 for count in groups)
+    singles = not any(
+        len(token.text) > 1 if token.text.isdecimal() else token.text in _TENS or token.text in _TEENS
+        for token in run
+    )
     if singles and digits >= 3 and len(run) >= 3:
         if digits in (10, 11, 16):
             return Dictation("digits", "all", digits)
@@ -213,6 +223,9 @@ def _without_context(run: Sequence[Token], digits: int, groups: Sequence[int]) -
         if list(groups) == whole:
             return Dictation("digits", "all", digits)
         if len(groups) > 1 and list(groups) == whole[: len(groups)]:
+            return Dictation("digits", "some", digits)
+        last = len(groups) - 1
+        if 2 <= last < len(whole) and list(groups[:last]) == whole[:last] and groups[last] < whole[last]:
             return Dictation("digits", "some", digits)
     if digits >= 5 and len(groups) >= 2:
         if digits in (10, 11, 16):

@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from pipeline.core.dictation import Token, judge_dictation
@@ -21,17 +22,18 @@ CompleteCue = Literal["answer", "question mark", "exclamation mark", "closing", 
 
 _TAIL = 200  # characters that are looked at, some 35 words
 _LONGEST_ENDING = 4  # words
-_SHARE = (
-    0.25  # of the words must be known, from 4 words on; English has about a half among its function words
-)
+_VOTERS = 16  # words that show the language
+# Of so many words this share must be known; of English ones about a half are, among its function words alone.
+_FEW, _SHARE = 4, 0.3
 
-_WORD = re.compile(r"[^\W_]+(?:[''][^\W_]+)*'?")
+_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*'?")
 _SENTENCE_END = re.compile(r"[.!?…。！？؟][\"'”’»)\]]*\s+|[。！？]")
 _ABBREVIATED = re.compile(r"(?:\b[ap]\.?m|\b(?:mr|mrs|ms|dr|st|vs|no|prof)|\b[a-z])\.\s+$")
 _ELLIPSIS = ("...", "…", "..")
 _COMMAS = (",", ";", ":", "،", "、", "，")
 _DASHES = ("-", "–", "—")
 _ECHOING = frozenset(["as", "than", "but"])  # before a subject and its auxiliary: "as I can"
+# Whoever lacks one of these has not asked anything yet, whatever mark the transcriber sets.
 _STRONG = frozenset[OpenCue](
     ["conjunction", "article", "possessive", "filler", "lead-in", "degree", "question"]
 )
@@ -58,13 +60,18 @@ def judge_wording(text: str, language: str | None = None) -> Wording:
 
     `language`: a code such as "de" or "pt-BR" where it is known; otherwise the words show it.
     """
-    tail = text[-_TAIL:]
+    return _judge(text[-_TAIL:], len(text) > _TAIL, language)
+
+
+@lru_cache(maxsize=256)  # the same words are judged with every frame of a pause
+def _judge(tail: str, is_cut: bool, language: str | None) -> Wording:
+    original = tail
     if not tail.isascii():
         tail = unicodedata.normalize("NFC", tail).replace("’", "'")
     tail = tail.lower().rstrip().rstrip("\"'”’»)]") if tail[-1:] != "'" else tail.lower()
     sentence, mark = _last_sentence(tail)
     tokens = [Token(match[0], match.start(), match.end()) for match in _WORD.finditer(tail)]
-    if len(text) > _TAIL:
+    if is_cut:
         tokens = tokens[1:]  # which may have been cut in two
     if not tokens:
         return _UNKNOWN
@@ -75,12 +82,20 @@ def judge_wording(text: str, language: str | None = None) -> Wording:
         if dictated.state == "all":
             return Wording("complete", "digits", count=dictated.count)
         return _UNKNOWN
+    if _is_letter(tail, tokens) or (original.rstrip(" .,!?…").endswith(" A") and len(tokens) > 1):
+        return _judge_mark(mark if mark != "." else "", [], None)
     lexicon = _lexicon(tokens, language)
     words = [token.text for token in tokens if token.start >= sentence]
     found = _judge_words(words, tail[sentence:], mark, lexicon) if lexicon is not None and words else None
     if found is not None:
         return found
     return _judge_mark(mark, words, lexicon)
+
+
+def _is_letter(tail: str, tokens: Sequence[Token]) -> bool:
+    """Whether the last word is a letter of an abbreviation, as in "made in the U.S.A."."""
+    start = tokens[-1].start
+    return tokens[-1].end - start == 1 and start > 1 and tail[start - 1] == "." and tail[start - 2].isalpha()
 
 
 def _last_sentence(tail: str) -> tuple[int, str]:
@@ -107,12 +122,13 @@ def _lexicon(tokens: Sequence[Token], language: str | None) -> Lexicon | None:
     if language is not None and (code := language.lower()[:2]):
         return LEXICONS.get(code)
     votes = dict.fromkeys(LEXICONS, 0)
+    tokens = tokens[-_VOTERS:]
     for token in tokens:
         for code in languages_of(token.text):
             votes[code] += 1
     best = max(votes, key=votes.__getitem__)  # the first of equals, and English comes first
     known = votes[best]
-    if not known or (len(tokens) >= 4 and known < _SHARE * len(tokens)):
+    if not known or (len(tokens) >= _FEW and known < _SHARE * len(tokens)):
         return None
     return LEXICONS[best]
 

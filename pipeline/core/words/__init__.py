@@ -20,7 +20,7 @@ LEXICONS: Mapping[str, Lexicon] = {
 
 def _vocabulary(lexicon: Lexicon) -> Iterator[str]:
     yield from (ending for ending in lexicon.endings if " " not in ending)
-    yield from (answer for answer in lexicon.answers if " " not in answer)
+    yield from (word for answer in lexicon.answers for word in answer.split())
     yield from lexicon.common | lexicon.binders | lexicon.auxiliaries | lexicon.subjects | lexicon.questioners
 
 

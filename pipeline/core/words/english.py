@@ -106,7 +106,8 @@ ENGLISH = Lexicon(
             other, few, many, his, her, two, three, four, tell, get, make, take, want, need, bring, put
             set, let, send, give, show, find, buy, add, ask, use, said that, told me that, know that
             me that, remember that, heard that, mean that, one that, things that, something that, doctor
-            the problem, the question, log, at half
+            the problem, the question, log, at half, that, you from, he from
+            she from, they from, that from, it from, this from
         """,
     ),
     whole=endings(
@@ -206,7 +207,7 @@ ENGLISH = Lexicon(
     first=words("first firstly"),
     further=words("second secondly then next finally last lastly also third"),
     strandable=words("""
-            what who whom whose which where whatever whoever wherever nothing something anything
+            what who whom whose which whatever whoever nothing something anything
             everything someone anyone somebody anybody reason place
         """),
     common=words("""

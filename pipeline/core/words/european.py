@@ -116,7 +116,7 @@ SPANISH = Lexicon(
         spelling="punto, guion bajo, guion, arroba, como en",
         may_end="""
             por qué, y qué, y tú, y yo, lo es, sí lo es, para qué, no lo sé, ya está, aquí está
-            bien está, cómo está, no está, lo sé, cómo es, qué es, por favor, y ya, más o menos
+            bien está, cómo está, no está, lo sé, cómo es, qué es, por favor, y ya, hora es, más o menos
             ahí está, dónde está, eso es
         """,
     ),
@@ -253,8 +253,8 @@ ITALIAN = Lexicon(
         spelling="punto, trattino, chiocciola, come in",
         may_end="""
             questo, questa, e tu, e io, così così, mi piace così, va bene così, è così, ok così, di più
-            non lo so, anch'io, e lei, non posso, lo so, ce l'ho, ci sono, non c'è, com'è, dov'è, chi è
-            cos'è, che cos'è, di molto, basta così, anche io, e perché, quanto, ecco perché
+            non lo so, anch'io, e lei, non posso, ora è, ore sono, lo so, ce l'ho, ci sono, non c'è, com'è
+            dov'è, chi è, cos'è, che cos'è, di molto, basta così, anche io, e perché, quanto, ecco perché
         """,
     ),
     answers=frozenset(
@@ -318,8 +318,8 @@ PORTUGUESE = Lexicon(
         spelling="ponto, arroba, hífen, traço, como em",
         may_end="""
             obrigado, e você, e eu, por que, por quê, o quê, e aí, está bem, como está, eu também, pode
-            é isso, muito bem, não está, aqui está, quanto é, já vou, eu vou, não é, sim é, não pode
-            não tem, onde é, bem, não vou, não quero
+            é isso, muito bem, não está, aqui está, quanto é, já vou, eu vou, não é, sim é, horas são
+            não pode, não tem, onde é, bem, não vou, não quero
         """,
     ),
     answers=frozenset(
