@@ -1,7 +1,9 @@
 """The decision of semantic_vad: how much silence ends a turn, from the sound, the engine and the words."""
 
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, takewhile
+from math import exp
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config import Eagerness
+from pipeline.core import endpointing
 from pipeline.core.endpointing import MAX_WAITS_MS, Decision, Evidence, decide
 from pipeline.core.wording import judge_wording
 from tests.pipeline.core.spoken_sentences import SENTENCES, cuts
@@ -298,3 +301,48 @@ def test_the_reason_never_quotes_the_speaker(secret: str) -> None:
 def test_a_probability_out_of_bounds_does_no_harm(odd: float) -> None:
     assert 200 <= wait(sound=odd) <= 4000
     assert wait(sound=odd) in (250, 4000)
+
+
+# --- the page that explains it ---------------------------------------------------------------------------
+
+PAGE = Path(__file__).parents[3] / "docs" / "turn-taking.md"
+
+
+def rows(header: str) -> list[list[str]]:
+    """The cells of the page's table with that first column, below its header."""
+    lines = PAGE.read_text(encoding="utf-8").splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith(f"| {header} |"))
+    table = takewhile(lambda line: line.startswith("|"), lines[start + 2 :])
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+
+
+def test_the_page_shows_the_waits() -> None:
+    shown = rows("sum of log odds")
+
+    assert len(shown) == len(endpointing._STEPS)
+    for step, row in zip(reversed(endpointing._STEPS), shown, strict=True):
+        waits = [endpointing._wait(step, eagerness) for eagerness in PATIENT_FIRST]
+        assert float(row[0].split()[0]) == step
+        assert row[1] == f"{1 / (1 + exp(-step)):.2f}"
+        assert row[2:] == [f"{wait_ms} ms" for wait_ms in waits]
+
+
+def test_the_page_shows_what_the_words_add() -> None:
+    shown = rows("the words end with")[:-1]
+
+    for table, part in ((endpointing._OPEN, shown[:17]), (endpointing._COMPLETE, shown[17:])):
+        assert {row[0].split(",")[0]: float(row[1]) for row in part} == table
+    for name, _, examples in shown:
+        for example in examples.replace("**", "").split(";"):
+            assert judge_wording(example).cue == name.split(",")[0]
+
+
+def test_the_examples_of_the_page_are_true() -> None:
+    shown = rows("sound")
+
+    assert len(shown) == 7
+    for sound, text, *waits, reason in shown:
+        evidence = pause(float(sound) if sound else None, text or None)
+        decided = [decide(evidence, eagerness) for eagerness in PATIENT_FIRST]
+        assert waits == [f"{decision.wait_ms} ms" for decision in decided]
+        assert {decision.reason for decision in decided} == {reason}
