@@ -56,6 +56,7 @@ class Listener:
         self._end = 0
         self._judged = 0  # how far the detector has come
         self._buffer_start = 0
+        self._unclaimed = 0  # audio up to here came while turn detection was off, and nobody has committed it
         # Which settings judge the audio from which tick on: audio that arrived before an update, but is not
         # judged yet, keeps the settings that it was sent under. Empty while turn detection is off.
         self._detections: deque[tuple[int, TurnDetection]] = deque()
@@ -166,6 +167,8 @@ class Listener:
         return None
 
     def speech_began(self, at: int) -> None:
+        if self._unclaimed > self._buffer_start:
+            at = min(at, self._buffer_start)
         start = self._padded(at)
         self._drop_before(start)
         if self._transcripts.open is None:
@@ -238,9 +241,15 @@ class Listener:
             self._detections.clear()
             return
         if not self._detections:
-            # What was being transcribed for a commit by hand goes back to being plain buffered audio.
             self._reset()
-            self._transcripts.abandon()
+            utterance = self._transcripts.open
+            if utterance is not None and utterance.announced:
+                self._detector.resume()  # the client was told of its beginning, and will be told of its end
+            else:
+                # What was being transcribed for a commit by hand goes back to being plain buffered audio, with
+                # which the next turn begins.
+                self._transcripts.abandon()
+                self._unclaimed = self._end
         if self._detections and self._detections[-1][0] == self._end:
             self._detections.pop()  # no audio came between the two updates
         self._detections.append((self._end, detection))
@@ -253,7 +262,7 @@ class Listener:
         self._guard.drop()
 
     def _open(self, start: int, *, announced: bool = False) -> None:
-        utterance = self._transcripts.begin(start, live=announced)
+        utterance = self._transcripts.begin(start, announced=announced)
         if announced:
             self._state.emit(SpeechStarted(utterance.item_id, start // TICKS_PER_MS))
         self._transcripts.start_segment(start)

@@ -59,6 +59,7 @@ class Utterance:
     start: int  # ticks
     transcribed: bool  # whether anybody wants its text
     visible: bool  # whether the client gets transcription events
+    announced: bool  # whether the client was told that it began
     # Whether deltas go out at once: the client knows the item's id, by speech_started or by the commit, or
     # it is here for nothing but transcripts.
     live: bool
@@ -118,13 +119,13 @@ class Transcripts:
 
     # --- turns ----------------------------------------------------------------------------------------
 
-    def begin(self, start: int, *, live: bool) -> Utterance:
+    def begin(self, start: int, *, announced: bool) -> Utterance:
         """Transcribe the audio from that tick on, where anybody wants its text."""
         config = self._state.config
         visible = config.audio.input.transcription is not None
         transcribed = config.type == "realtime" or visible
-        live = live or config.type == "transcription"
-        utterance = Utterance(self._state.new_id("item"), start, transcribed, visible, live)
+        live = announced or config.type == "transcription"
+        utterance = Utterance(self._state.new_id("item"), start, transcribed, visible, announced, live)
         self.open = utterance
         return utterance
 
@@ -152,7 +153,7 @@ class Transcripts:
     def reveal(self) -> None:
         """The client knows the open turn from now on."""
         assert self.open is not None
-        self.open.live = True
+        self.open.announced = self.open.live = True
         self._release(self.open)
 
     def commit(self, utterance: Utterance, end: int) -> None:

@@ -63,6 +63,11 @@ class TurnDetector:
         self.speaking = False
         self.silent_since = None
 
+    def resume(self) -> None:
+        """Speech has been going on, though nobody listened for it."""
+        self.speaking = True
+        self.silent_since = None
+
     def feed(self, start: int, end: int, probability: float, threshold: float) -> SpeechBegan | None:
         """Judge the frame [start, end)."""
         if probability >= threshold:

@@ -1,17 +1,20 @@
 """Turn taking in whole sessions: judgements, replies prepared in advance, timeouts, players of our own."""
 
 import asyncio
+import random
 import threading
 from dataclasses import replace
 
 import pytest
 
-from pipeline.commands import CreateItem, CreateResponse
+from pipeline.commands import CommitAudio, CreateItem, CreateResponse, RetrieveItem, UpdateSession
 from pipeline.config import Patch
 from pipeline.effects import ReportSpeculation, StartGeneration
 from pipeline.events import (
     AudioDelta,
+    BufferCommitted,
     IdleTimeout,
+    ItemRetrieved,
     ItemTruncated,
     ResponseCreated,
     ResponseDone,
@@ -20,14 +23,14 @@ from pipeline.events import (
     TranscriptionCompleted,
     TurnSuggested,
 )
-from pipeline.items import MessageItem
+from pipeline.items import InputAudio, MessageItem
 from pipeline.judging import Judgement, TurnJudge
 from pipeline.turn_taking import TurnTaking
 from providers.contracts import LlmFinished, TextDelta
 from providers.errors import ProviderError
 from tests.pipeline.playbook import PLAIN, text_of, user
 from tests.pipeline.scripted import Engines, Heard, ScriptedLlm, ScriptedTts, replying
-from tests.pipeline.sessions import opened, tone
+from tests.pipeline.sessions import RATE, opened, tone
 
 AUTO = replace(PLAIN, speculation="auto", suggestion_events=True)
 
@@ -194,6 +197,42 @@ async def test_silence_after_a_reply_makes_the_assistant_speak() -> None:
         await session.append_audio(tone(320, 0))
         await client.wait(IdleTimeout)
         await client.wait(ResponseDone, 2)
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_no_sample_is_lost_however_turn_detection_is_switched_in_mid_speech(seed: int) -> None:
+    chance = random.Random(seed)
+    kinds: list[dict[str, object] | None] = [
+        None,
+        {"type": "server_vad", "silence_duration_ms": 200},
+        {"type": "server_vad", "silence_duration_ms": 900, "threshold": 0.4},
+        {"type": "semantic_vad", "eagerness": "high"},
+    ]
+    quiet: Patch = {"audio": {"input": {"turn_detection": {"silence_duration_ms": 320}}}}
+    sent = 0
+    async with opened(Engines(), quiet, judge=ScriptedJudge(0.5), turn_taking=with_model(PLAIN)) as (
+        session,
+        client,
+    ):
+        for _ in range(12):
+            milliseconds = chance.choice([32, 100, 333, 640])
+            await session.append_audio(tone(milliseconds, 8000))  # whoever speaks does not stop
+            sent += milliseconds * RATE // 1000
+            chosen = chance.choice(kinds)
+            session.dispatch(UpdateSession({"audio": {"input": {"turn_detection": chosen}}}))
+        session.dispatch(UpdateSession({"audio": {"input": {"turn_detection": None}}}))
+        await session.append_audio(tone(100, 8000))
+        sent += 100 * RATE // 1000
+        session.dispatch(CommitAudio())
+        kept = 0
+        for item in client.of(BufferCommitted):
+            session.dispatch(RetrieveItem(item.item_id))
+            found = client.of(ItemRetrieved)[-1].item
+            assert isinstance(found, MessageItem)
+            assert isinstance(found.content[0], InputAudio)
+            kept += len(found.content[0].pcm) // 2
+
+    assert kept == sent
 
 
 class Loudspeaker:

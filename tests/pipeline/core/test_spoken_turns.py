@@ -378,9 +378,7 @@ def test_turn_detection_switched_on_takes_over_what_was_recorded_by_hand(play: P
     script.append(320).skip()
 
     script.tell(UpdateSession(VAD)).expect("> stop listening item_1", "> configure", "session.updated")
-    script.speak(32).expect(
-        "> drop audio before 120", "speech_started item_2 at 120", "> listen item_2 from 120 with lab/stt"
-    )
+    script.speak(32).expect("speech_started item_2 at 0", "> listen item_2 from 0 with lab/stt")
 
 
 def test_a_change_of_type_in_mid_speech_holds_for_the_silence_that_follows(play: Play) -> None:
