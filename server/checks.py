@@ -28,6 +28,7 @@ from server.startup import (
     in_process,
     key_variable,
     load_provider,
+    may_be_missing,
     provider_tables,
 )
 from server.tls import server_context
@@ -172,7 +173,7 @@ async def _engine(settings: Settings, registry: Registry, choice: Choice) -> Che
     try:
         seconds = await warm_stage(registry, stage, run=local)
     except (ProviderError, UnknownModelError) as error:
-        if stage == "turn" and settings.defaults.turn is None:
+        if may_be_missing(stage, settings):
             fix = "Until then semantic_vad goes by silence and words."
             return Check(stage, "warn", f"{choice.chosen}: {error}", fix)
         return Check(stage, "fail", f"{choice.chosen}: {error}", "Without it the server does not start.")

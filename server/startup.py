@@ -34,6 +34,7 @@ __all__ = [
     "load_provider",
     "load_providers",
     "log_choices",
+    "may_be_missing",
     "prepare",
     "provider_tables",
     "warm",
@@ -201,7 +202,7 @@ async def warm(registry: Registry, settings: Settings, choices: tuple[Choice, ..
         return_exceptions=True,
     )
     for stage, result in zip(stages, results, strict=True):
-        if stage == "turn" and isinstance(result, ProviderError) and settings.defaults.turn is None:
+        if isinstance(result, ProviderError | UnknownModelError) and may_be_missing(stage, settings):
             registry.defaults = replace(registry.defaults, turn=None)
             without = Choice("turn", NOTHING, f"{_WITHOUT_JUDGE}: {result}")
             choices = tuple(without if choice.stage == "turn" else choice for choice in choices)
@@ -212,6 +213,13 @@ async def warm(registry: Registry, settings: Settings, choices: tuple[Choice, ..
             raise result
         logger.debug("%s is warm after %.0f ms", stage, 1000 * result)
     return choices
+
+
+def may_be_missing(stage: Stage, settings: Settings) -> bool:
+    """Whether the server does without this stage where its model cannot be loaded: nobody asked for it."""
+    local = settings.providers.get("local")
+    named = settings.defaults.turn is not None or (local is not None and "smart_turn" in local.options)
+    return stage == "turn" and not named
 
 
 def in_process(model: str, settings: Settings) -> bool:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from server.cli.doctor import doctor
+from server.cli.download import download
 from server.cli.serve import serve
 from server.cli.talk import talk
 
@@ -37,6 +38,7 @@ app = typer.Typer(
 app.command()(serve)
 app.command()(talk)
 app.command()(doctor)
+app.command()(download)
 
 
 @app.callback(epilog=EPILOG)
