@@ -172,8 +172,9 @@ async def test_serve_prints_json_lines_only_and_ends_cleanly_with_a_session_open
         assert time.monotonic() - began < 10
         assert out == ""
         lines = [json.loads(line) for line in (seen + err).splitlines()]
-        assert [line["message"].partition(":")[0] for line in lines[:6]] == [
+        assert [line["message"].partition(":")[0] for line in lines[:7]] == [
             "vad",
+            "turn",
             "stt",
             "llm",
             "tts",

@@ -58,7 +58,7 @@ async def test_a_spoken_turn_over_wss(url: str) -> None:
         AsyncOpenAI(api_key="none", base_url=f"{url}/v1") as client,
         client.realtime.connect(model="gpt-realtime") as session,
     ):
-        pcm = voice() + silence(1_500, 24_000)
+        pcm = voice(1_300) + silence(4_000, 24_000)  # its first sentence
         for start in range(0, len(pcm), 9_600):
             await session.input_audio_buffer.append(
                 audio=base64.b64encode(pcm[start : start + 9_600]).decode()
@@ -71,7 +71,7 @@ async def test_a_spoken_turn_over_wss(url: str) -> None:
             elif event.type == "response.done":
                 break
 
-    assert words(said)[:4] == ["you", "said", "ever", "tried"]
+    assert words(said) == ["you", "said", "ever", "tried"]
     assert len(audio) > 24_000
 
 
