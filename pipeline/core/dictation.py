@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from pipeline.core.words.lexicon import words
 
-__all__ = ["Dictation", "Token", "judge_dictation"]
+__all__ = ["WORD", "Dictation", "judge_dictation"]
 
 _DIGIT_WORDS = words("""
     zero oh one two three four five six seven eight nine
@@ -93,12 +93,13 @@ _LETTER_CUES = words(
 )
 _LETTER_NAMES = words("zed zee")
 _COMPARED = words("as like for wie como comme come")  # "b for boy"
+WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*'?")
 _GAP = re.compile(r"[\s\-–.,()+]{1,4}")
 _MAX_RUN = 24  # tokens
 _CONTEXT = 14  # tokens before the run
 
 
-class Token(NamedTuple):  # cheaper to make than a dataclass, and there is one for each word
+class _Token(NamedTuple):
     text: str  # in lower case
     start: int
     end: int
@@ -113,10 +114,13 @@ class Dictation:
     count: int
 
 
-def judge_dictation(text: str, tokens: Sequence[Token]) -> Dictation | None:
-    """What is being dictated at the end, or None. `tokens` are the words of the lower-case `text`."""
-    if (named := _named_letter(tokens)) is not None:
-        return named
+def judge_dictation(text: str, words: Sequence[str]) -> Dictation | None:
+    """What is being dictated at the end, or None. `words` are all those of the lower-case `text`."""
+    if _is_named_letter(words):
+        return Dictation("spelling", "some", 1)
+    if not words or not _is_symbol(words[-1]):
+        return None
+    tokens = [_Token(match[0], match.start(), match.end()) for match in WORD.finditer(text)]
     run = _run(text, tokens)
     before = tokens[max(0, len(tokens) - len(run) - _CONTEXT) : len(tokens) - len(run)]
     if not run:
@@ -138,9 +142,9 @@ def judge_dictation(text: str, tokens: Sequence[Token]) -> Dictation | None:
     return Dictation("digits", _state(kind, digits, groups, text[run[0].start - 1 : run[0].start]), digits)
 
 
-def _run(text: str, tokens: Sequence[Token]) -> list[Token]:
+def _run(text: str, tokens: Sequence[_Token]) -> list[_Token]:
     """The digits and letters at the end, in their order."""
-    run: list[Token] = []
+    run: list[_Token] = []
     for token in reversed(tokens[-_MAX_RUN:]):
         if run:
             gap = text[token.end : run[-1].start]
@@ -170,7 +174,7 @@ def _is_symbol(word: str) -> bool:
     )
 
 
-def _count(run: Sequence[Token]) -> tuple[int, list[int], int]:
+def _count(run: Sequence[_Token]) -> tuple[int, list[int], int]:
     """Digits, the lengths of the groups that they came in, letters."""
     groups: list[int] = []
     letters = 0
@@ -196,7 +200,7 @@ def _count(run: Sequence[Token]) -> tuple[int, list[int], int]:
     return sum(groups), groups, letters
 
 
-def _is_ordinary(text: str, run: Sequence[Token], groups: Sequence[int], before: Sequence[Token]) -> bool:
+def _is_ordinary(text: str, run: Sequence[_Token], groups: Sequence[int], before: Sequence[_Token]) -> bool:
     """Whether the number is a quantity, a time or a count-up rather than something dictated."""
     if run[0].start and text[run[0].start - 1] in "$€£¥#/:":
         return True
@@ -210,7 +214,7 @@ def _is_ordinary(text: str, run: Sequence[Token], groups: Sequence[int], before:
     return len(run) == 1 and len(spoken[0]) == 4 and spoken[0][:2] in {"19", "20"} and before[-1:] != []
 
 
-def _without_context(run: Sequence[Token], digits: int, groups: Sequence[int]) -> Dictation | None:
+def _without_context(run: Sequence[_Token], digits: int, groups: Sequence[int]) -> Dictation | None:
     singles = not any(
         len(token.text) > 1 if token.text.isdecimal() else token.text in _TENS or token.text in _TEENS
         for token in run
@@ -244,17 +248,10 @@ def _state(kind: Kind, digits: int, groups: Sequence[int], sign: str) -> Literal
     return "some" if digits < _DOUBTFUL_FROM[kind] else "unclear"
 
 
-def _named_letter(tokens: Sequence[Token]) -> Dictation | None:
-    """Letters that are spelled by words: "b as in boy"."""
-    if len(tokens) >= 4 and tokens[-2].text == "in" and tokens[-3].text == "as" and len(tokens[-4].text) == 1:
-        return Dictation("spelling", "some", 1)
-    if (
-        len(tokens) >= 3
-        and tokens[-2].text in _COMPARED
-        and len(tokens[-3].text) == 1
-        and tokens[-3].text not in "aioyeé"
-    ):
-        return Dictation("spelling", "some", 1)
-    if len(tokens) >= 2 and tokens[-1].text == "u" and tokens[-2].text == "double":
-        return Dictation("spelling", "some", 1)
-    return None
+def _is_named_letter(words: Sequence[str]) -> bool:
+    """Whether the last thing spelled is told by a word: "b as in boy"."""
+    if len(words) >= 4 and words[-3:-1] == ["as", "in"] and len(words[-4]) == 1:
+        return True
+    if len(words) >= 3 and words[-2] in _COMPARED and len(words[-3]) == 1 and words[-3] not in "aioyeé":
+        return True
+    return words[-2:] == ["double", "u"]

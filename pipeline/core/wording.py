@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from pipeline.core.dictation import Token, judge_dictation
+from pipeline.core.dictation import WORD, judge_dictation
 from pipeline.core.words import LEXICONS, Lexicon, OpenCue, languages_of
 
 __all__ = ["CompleteCue", "Wording", "judge_wording"]
@@ -26,12 +26,29 @@ _VOTERS = 16  # words that show the language
 # Of so many words this share must be known; of English ones about a half are, among its function words alone.
 _FEW, _SHARE = 4, 0.3
 
-_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*'?")
+_REST_OF_A_WORD = re.compile(r"[\w'’]*")
 _SENTENCE_END = re.compile(r"[.!?…。！？؟][\"'”’»)\]]*\s+|[。！？]")
 _ABBREVIATED = re.compile(r"(?:\b[ap]\.?m|\b(?:mr|mrs|ms|dr|st|vs|no|prof)|\b[a-z])\.\s+$")
-_ELLIPSIS = ("...", "…", "..")
-_COMMAS = (",", ";", ":", "،", "、", "，")
-_DASHES = ("-", "–", "—")
+_LONGEST_ABBREVIATION = 8  # characters, with what is around it
+_ELLIPSES = ("..", "…")
+_MARKS = {
+    **dict.fromkeys(".。", "."),
+    **dict.fromkeys("?？؟", "?"),
+    **dict.fromkeys("!！", "!"),
+    **dict.fromkeys(",;:،、，", ","),
+    **dict.fromkeys("-–—", "-"),
+}
+_ELIDED = (
+    " l'",
+    " d'",
+    " qu'",
+    " j'",
+    " n'",
+    "dell'",
+    "all'",
+    "nell'",
+    " un'",
+)  # whose apostrophe is no quotation
 _ECHOING = frozenset(["as", "than", "but"])  # before a subject and its auxiliary: "as I can"
 # Whoever lacks one of these has not asked anything yet, whatever mark the transcriber sets.
 _STRONG = frozenset[OpenCue](
@@ -60,75 +77,72 @@ def judge_wording(text: str, language: str | None = None) -> Wording:
 
     `language`: a code such as "de" or "pt-BR" where it is known; otherwise the words show it.
     """
-    return _judge(text[-_TAIL:], len(text) > _TAIL, language)
+    if len(text) <= _TAIL:
+        return _judge(text, language)
+    tail = text[-_TAIL:]
+    beginning = _REST_OF_A_WORD.match(tail)
+    return _judge(tail[beginning.end() :] if beginning else tail, language)
 
 
 @lru_cache(maxsize=256)  # the same words are judged with every frame of a pause
-def _judge(tail: str, is_cut: bool, language: str | None) -> Wording:
+def _judge(tail: str, language: str | None) -> Wording:
     original = tail
     if not tail.isascii():
         tail = unicodedata.normalize("NFC", tail).replace("’", "'")
-    tail = tail.lower().rstrip().rstrip("\"'”’»)]") if tail[-1:] != "'" else tail.lower()
+    tail = tail.lower().rstrip().rstrip('"”»)]')
+    if not tail.endswith(_ELIDED):
+        tail = tail.rstrip("'")
     sentence, mark = _last_sentence(tail)
-    tokens = [Token(match[0], match.start(), match.end()) for match in _WORD.finditer(tail)]
-    if is_cut:
-        tokens = tokens[1:]  # which may have been cut in two
-    if not tokens:
+    words = WORD.findall(tail)
+    if not words:
         return _UNKNOWN
-    dictated = judge_dictation(tail, tokens)
+    dictated = judge_dictation(tail, words)
     if dictated is not None:
         if dictated.state == "some":
             return Wording("open", dictated.cue, count=dictated.count)
         if dictated.state == "all":
             return Wording("complete", "digits", count=dictated.count)
         return _UNKNOWN
-    if _is_letter(tail, tokens) or (original.rstrip(" .,!?…").endswith(" A") and len(tokens) > 1):
+    if _is_letter(tail, words[-1]) or original.rstrip(" .,!?…").endswith(" A"):
         return _judge_mark(mark if mark != "." else "", [], None)
-    lexicon = _lexicon(tokens, language)
-    words = [token.text for token in tokens if token.start >= sentence]
+    lexicon = _lexicon(words, language)
+    words = WORD.findall(tail, sentence)
     found = _judge_words(words, tail[sentence:], mark, lexicon) if lexicon is not None and words else None
     if found is not None:
         return found
     return _judge_mark(mark, words, lexicon)
 
 
-def _is_letter(tail: str, tokens: Sequence[Token]) -> bool:
+def _is_letter(tail: str, last: str) -> bool:
     """Whether the last word is a letter of an abbreviation, as in "made in the U.S.A."."""
-    start = tokens[-1].start
-    return tokens[-1].end - start == 1 and start > 1 and tail[start - 1] == "." and tail[start - 2].isalpha()
+    start = tail.rfind(last)
+    return len(last) == 1 and start > 1 and tail[start - 1] == "." and tail[start - 2].isalpha()
 
 
 def _last_sentence(tail: str) -> tuple[int, str]:
     """Where the last sentence begins, and the mark that ends it."""
     start = 0
     for match in _SENTENCE_END.finditer(tail):
-        if match.end() < len(tail) and not _ABBREVIATED.search(tail[: match.end()]):
-            start = match.end()
-    for mark in _ELLIPSIS:
-        if tail.endswith(mark):
-            return start, "…"
-    last = tail[-1:]
-    if last in _DASHES:
-        return start, "-"
-    if last in _COMMAS:
-        return start, ","
-    if last in "?？؟":
-        return start, "?" if last else ""
-    return start, {"。": ".", "！": "!"}.get(last, last) if last in ".!。！" else ""
+        end = match.end()
+        if end < len(tail) and not _ABBREVIATED.search(tail, max(0, end - _LONGEST_ABBREVIATION), end):
+            start = end
+    if tail.endswith(_ELLIPSES):
+        return start, "…"
+    return start, _MARKS.get(tail[-1:], "")
 
 
-def _lexicon(tokens: Sequence[Token], language: str | None) -> Lexicon | None:
+def _lexicon(words: Sequence[str], language: str | None) -> Lexicon | None:
     """The words of the language that the text is most likely in, or None if it is none of ours."""
     if language is not None and (code := language.lower()[:2]):
         return LEXICONS.get(code)
     votes = dict.fromkeys(LEXICONS, 0)
-    tokens = tokens[-_VOTERS:]
-    for token in tokens:
-        for code in languages_of(token.text):
+    words = words[-_VOTERS:]
+    for word in words:
+        for code in languages_of(word):
             votes[code] += 1
     best = max(votes, key=votes.__getitem__)  # the first of equals, and English comes first
     known = votes[best]
-    if not known or (len(tokens) >= _FEW and known < _SHARE * len(tokens)):
+    if not known or (len(words) >= _FEW and known < _SHARE * len(words)):
         return None
     return LEXICONS[best]
 

@@ -414,6 +414,12 @@ def test_what_is_told_is_never_the_speakers_own(text: str) -> None:
 
 def test_apostrophes_may_be_typographic() -> None:
     assert judge_wording("I think I’m").words == "i'm"
+    assert judge_wording("Je voudrais l’").cue == "article"
+
+
+@pytest.mark.parametrize("text", ['"Yes, please."', "‘No thanks’", "“Stop”", "(okay)"])
+def test_quotation_marks_do_not_matter(text: str) -> None:
+    assert judge_wording(text).cue == "answer"
 
 
 # --- sentences, cut at each word -------------------------------------------------------------------------
