@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -18,6 +19,8 @@ from server.cli import app
 from server.cli.timeline import Timeline, latency_table, row_block
 from server.talk.turnlog import Row
 from server.talk.turns import Turn
+from server.talk.wav import encode_wav
+from tests.conformance.hearing import voice
 
 SPEECH = str(wheel_file("moonshine_voice", "assets/clone-test.wav"))
 
@@ -58,6 +61,22 @@ def test_a_recording_is_answered_and_every_step_is_shown(
     picture = (tmp_path / "talk.svg").read_text()
     assert "America" in picture.replace("&#160;", " ")
     assert "font-face" not in picture
+
+
+def test_a_turn_that_is_probably_over_is_shown_before_it_ends(
+    server_url: str, reply: Path, tmp_path: Path
+) -> None:
+    sentence = tmp_path / "sentence.wav"
+    sentence.write_bytes(encode_wav(voice(1_300), 24_000))
+
+    result = talk(str(sentence), "--url", server_url)
+
+    assert result.exit_code == 0, result.output
+    rows = [line[11:].strip() for line in result.stdout.splitlines() if line[7:9] == " s"]
+    (suggested,) = [index for index, row in enumerate(rows) if row.startswith("turn suggested")]
+    assert re.fullmatch(r"turn suggested +[01]\.\d\d after \d+ ms of silence", rows[suggested])
+    assert any(row.startswith("speech started") for row in rows[:suggested])
+    assert any(row.startswith("speech stopped") for row in rows[suggested:])
 
 
 def test_times_in_a_log_file_never_go_back(server_url: str, reply: Path) -> None:

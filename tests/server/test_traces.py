@@ -70,6 +70,29 @@ async def test_a_server_writes_a_span_for_everything_that_a_traced_session_did(t
     } | {"first_output_ms": float}  # a response of calls alone says nothing
 
 
+async def test_a_server_says_why_a_turn_ended(tmp_path: Path) -> None:
+    path = tmp_path / "traces.jsonl"
+    with running_server(Settings(log=LogSettings(traces=path)), environ={}) as url:
+        detection = {"type": "semantic_vad", "eagerness": "high"}
+        async with talk(url, tracing="auto", audio={"input": {"turn_detection": detection}}) as session:
+            await session.append(voice(1_300) + silence(4_000, RATE))  # one sentence
+            await session.reply()
+            started, stopped = (
+                next(event for event in session.events if event["type"].endswith(kind))
+                for kind in ("speech_started", "speech_stopped")
+            )
+
+    (turn,) = [span for span in spans(path) if span["kind"] == "turn"]
+    assert (turn["id"], turn["status"], turn["detection"]) == (started["item_id"], "ended", "semantic_vad")
+    assert turn["audio_start_ms"] == started["audio_start_ms"]
+    assert turn["audio_end_ms"] == stopped["audio_end_ms"]
+    suggestion, end = [each for each in turn["decisions"] if each["outcome"] != "wait"]
+    assert (suggestion["outcome"], end["outcome"]) == ("suggest", "end")
+    assert suggestion["sound"] > 0.5
+    assert end["wait_ms"] <= end["silence_ms"] < end["wait_ms"] + 600
+    assert "ever" not in path.read_text().lower()
+
+
 async def test_tracing_is_accepted_where_traces_go_nowhere(server_url: str) -> None:
     async with talk(server_url, text=True, tracing="auto") as session:
         assert session.session["tracing"] == "auto"
