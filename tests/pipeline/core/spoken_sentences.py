@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 __all__ = ["SENTENCES", "cuts"]
 
-# The tables of words were completed with the first of these in view, and not with the second.
-_FIRST = """
+# The tables of words were completed with these in view,
+_KNOWN = """
 What is the weather* like* in Paris* tomorrow* morning*
 Can you set a timer* for ten* minutes* please*
 I'd like to book* a table* for four* people* on Friday* evening*
@@ -71,9 +71,6 @@ The last time* I was there* it was closed* for renovation*
 I want you to remember* that I don't eat* meat* or fish*
 Give me the phone number* of the nearest hospital*
 Stop* the music* and turn* the volume* down* a bit*
-"""
-
-_SECOND = """
 Hello* can you help* me* with my internet* connection*
 I would like to know how much money* is left* on my account*
 Set* the temperature* in the bedroom* to twenty* degrees*
@@ -111,7 +108,41 @@ If you see* him* please tell him* that dinner* is ready*
 Count* from one* to ten*
 """
 
-SENTENCES = {"known": _FIRST.strip().splitlines(), "new": _SECOND.strip().splitlines()}
+# and not with these, which must not be used for that, so that they keep showing what to expect of others.
+_NEW = """
+Can somebody* explain* why the elevator* is still broken*
+I was hoping* you could recommend* a good book* for a long journey*
+Put* two* cans of tomatoes* on the list*
+The neighbours* upstairs* are making* a lot of noise* again*
+Please* cancel* everything* after three* o'clock*
+How* old* is the universe* according* to scientists*
+My son* broke* his arm* so we spent* the whole* evening* at the hospital*
+Is the shop* around the corner* open* on Sundays*
+I haven't decided* whether to take* the job*
+Let's go* with the cheaper* one* unless it takes* much longer*
+Show me* photos* from our trip* to Norway*
+Do they* accept* dogs* in this hotel*
+She said* she would bring* her own* sleeping bag*
+You* should* really* try* the soup* at that little* place* by the river*
+What happens* when you mix* vinegar* with baking soda*
+I paid* for express* delivery* and it still took* nine* days*
+Tell* him* that the keys* are under the mat*
+Who* is responsible* for the garden* in winter*
+My account* number* ends* in seven* and I moved* to a new address*
+Whenever I open* the app* it crashes* after a few seconds*
+Could we start* a little* earlier* because I have another* meeting* at four*
+That* is exactly* what I was afraid* of*
+Increase* the brightness* of the lamp* next to the sofa*
+They* live* in a small* village* that nobody* has ever heard* of*
+Does this* medicine* make* you* tired* or can I drive* afterwards*
+I'm not sure* if that's the right* form* for students*
+Play* the song* that was on the radio* this morning*
+There's a stain* on the shirt* which I bought* from you* yesterday*
+Before we begin* I have a question* about the price*
+Her* plane* lands* at noon* but the trains* aren't running*
+"""
+
+SENTENCES = {"known": _KNOWN.strip().splitlines(), "new": _NEW.strip().splitlines()}
 
 
 def cuts(line: str) -> Iterator[tuple[str, bool]]:

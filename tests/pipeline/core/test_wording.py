@@ -439,30 +439,28 @@ def share(counts: Counter[tuple[str, str]], actual: str, taken_for: str) -> floa
     return counts[actual, taken_for] / sum(n for (kind, _), n in counts.items() if kind == actual)
 
 
-@pytest.mark.parametrize("which", ["known", "new"])
-def test_there_are_enough_sentences_to_count_by(which: str) -> None:
-    counts = counted(which, "")
+def test_there_are_enough_sentences_to_count_by() -> None:
+    known, new = counted("known", ""), counted("new", "")
 
-    assert sum(n for (kind, _), n in counts.items() if kind == "cut") > 180
-    assert counts["whole", "unknown"] > 30
+    assert sum(n for (kind, _), n in known.items() if kind == "cut") > 500
+    assert sum(n for (kind, _), n in new.items() if kind == "cut") > 150
+    assert known["whole", "unknown"] + new["whole", "unknown"] > 100
 
 
-@pytest.mark.parametrize("which", ["known", "new"])
-def test_hardly_any_cut_is_taken_for_complete(which: str) -> None:
+@pytest.mark.parametrize(("which", "stopped"), [("known", 0.04), ("new", 0.1)])
+def test_hardly_any_cut_is_taken_for_complete(which: str, stopped: float) -> None:
     assert share(counted(which, ""), "cut", "complete") <= 0.01
-    assert (
-        share(counted(which, "."), "cut", "complete") <= 0.06
-    )  # behind a full stop, however little it proves
+    assert share(counted(which, "."), "cut", "complete") <= stopped  # which is why a full stop adds little
 
 
 @pytest.mark.parametrize("which", ["known", "new"])
 @pytest.mark.parametrize("mark", ["", "."])
 def test_most_cuts_are_seen_to_be_open(which: str, mark: str) -> None:
-    assert share(counted(which, mark), "cut", "open") >= 0.7
+    assert share(counted(which, mark), "cut", "open") >= 0.75
 
 
 @pytest.mark.parametrize("which", ["known", "new"])
 @pytest.mark.parametrize("mark", ["", ".", "?"])
 def test_what_is_whole_is_not_taken_for_open(which: str, mark: str) -> None:
     assert share(counted(which, mark), "whole", "open") == 0.0
-    assert share(counted(which, mark), "possible", "open") <= 0.06
+    assert share(counted(which, mark), "possible", "open") <= 0.1
