@@ -1,0 +1,1 @@
+"""How well turn taking works: recordings with known truth, several systems, one virtual clock."""
