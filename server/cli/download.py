@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from providers.local import LocalProvider
 
-__all__ = ["download"]
+__all__ = ["download", "show_progress"]
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
@@ -54,7 +54,7 @@ def download(
         if present is not None:
             out.print(f"{name} is here already: {present}", markup=False)
             return
-        with _progress(out, name) as on_progress:
+        with show_progress(out, name) as on_progress:
             path = provider.fetch(name, on_progress)
         out.print(f"{name} is at {path}; the server uses it from its next start on", markup=False)
     except UnknownModelError as error:
@@ -90,7 +90,7 @@ def _show(out: "Console", provider: "LocalProvider") -> None:
 
 
 @contextmanager
-def _progress(out: "Console", name: str) -> Iterator[Callable[[int, int], None]]:
+def show_progress(out: "Console", name: str) -> Iterator[Callable[[int, int], None]]:
     """A bar on a terminal, a line for each tenth elsewhere."""
     if not out.is_terminal:
         yield _lines(out, name)

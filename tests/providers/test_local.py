@@ -14,6 +14,7 @@ from providers.contracts import TtsOptions
 from providers.errors import ProviderError, UnknownModelError
 from providers.local import LocalProvider
 from providers.provider import ProviderSettings
+from providers.turn.smart_turn import find_model
 from providers.weights import wheel_file
 
 
@@ -32,8 +33,8 @@ def test_it_lists_its_models(local: LocalProvider) -> None:
 
 
 async def test_every_listed_model_can_be_had_and_is_the_same_for_everybody(local: LocalProvider) -> None:
-    asked = [local.vad, local.stt, local.tts]
-    names = ["silero-vad", "moonshine-tiny-en", "espeak"]
+    asked = [local.vad, local.turn, local.stt, local.tts]
+    names = ["silero-vad", "smart-turn-v3", "moonshine-tiny-en", "espeak"]
 
     for engine, name in zip(asked, names, strict=True):
         many = await asyncio.gather(*(asyncio.to_thread(engine, name) for _ in range(4)))
@@ -66,14 +67,16 @@ async def test_closing_ends_its_threads(local: LocalProvider) -> None:
 
 
 @pytest.mark.parametrize(
-    ("package", "model"), [("silero_vad", "vad"), ("moonshine_voice", "stt"), ("espeakng_loader", "tts")]
+    ("package", "model"),
+    [("silero_vad", "vad"), ("pipecat_ai", "turn"), ("moonshine_voice", "stt"), ("espeakng_loader", "tts")],
 )
 def test_missing_weights_are_reported_with_the_way_out(
-    local: LocalProvider, monkeypatch: pytest.MonkeyPatch, package: str, model: str
+    local: LocalProvider, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, package: str, model: str
 ) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr("providers.tts.espeak_library._opened", None)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    name = {"vad": "silero-vad", "stt": "moonshine-tiny-en", "tts": "espeak"}[model]
+    (name,) = [known.id for known in local.models() if known.kind == model]
 
     with pytest.raises(ProviderError, match=f"'{package.replace('_', '-')}' is not installed.*uv sync"):
         getattr(local, model)(name)
@@ -107,8 +110,10 @@ def test_loading_everything_prints_nothing_and_imports_no_carrier_of_weights() -
         "from providers.provider import ProviderSettings\n"
         "local = LocalProvider(ProviderSettings('local'))\n"
         "assert 'onnxruntime' not in sys.modules\n"
-        "local.vad('silero-vad'), local.stt('moonshine-tiny-en'), local.tts('espeak')\n"
-        "unwanted = {'silero_vad', 'moonshine_voice', 'espeakng_loader', 'torch'} & set(sys.modules)\n"
+        "local.vad('silero-vad'), local.turn('smart-turn-v3')\n"
+        "local.stt('moonshine-tiny-en'), local.tts('espeak')\n"
+        "carriers = {'silero_vad', 'pipecat', 'moonshine_voice', 'espeakng_loader', 'torch'}\n"
+        "unwanted = carriers & set(sys.modules)\n"
         "assert not unwanted, unwanted\n"
     )
     root = Path(__file__).parents[2]
@@ -120,5 +125,41 @@ def test_loading_everything_prints_nothing_and_imports_no_carrier_of_weights() -
 
 
 def test_an_option_is_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="'local': unknown option 'model_dir'"):
-        LocalProvider(ProviderSettings("local", {"model_dir": "/tmp"}))
+    with pytest.raises(ValueError, match="'local': unknown option 'smart_turns'; did you mean 'smart_turn'"):
+        LocalProvider(ProviderSettings("local", {"smart_turns": "/tmp"}))
+
+
+def test_the_weights_of_smart_turn_may_be_a_file_of_the_user(tmp_path: Path) -> None:
+    own = tmp_path / "own.onnx"
+    provider = LocalProvider(ProviderSettings("local", {"smart_turn": str(own)}))
+    with pytest.raises(ProviderError, match=r"own\.onnx"):
+        provider.turn("smart-turn-v3")
+    with pytest.raises(ProviderError, match=r"own\.onnx"):
+        provider.weights("smart-turn-v3")
+
+    own.symlink_to(find_model())
+
+    assert provider.weights("smart-turn-v3") == own
+    assert provider.turn("smart-turn-v3").sample_rate == 16_000
+
+
+def test_what_can_be_downloaded_is_known_with_where_it_is(
+    local: LocalProvider, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert list(local.downloads()) == ["smart-turn-v3"]
+    assert local.weights("smart-turn-v3") == find_model()
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    assert local.weights("smart-turn-v3") is None
+    with pytest.raises(UnknownModelError, match=r"downloads no 'espeak'.*smart-turn-v3"):
+        local.weights("espeak")
+
+
+def test_weights_are_not_asked_for_at_what_is_no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    provider = LocalProvider(ProviderSettings("local", {"hub": "file:///etc"}))
+
+    with pytest.raises(ProviderError, match="address of the model hub"):
+        provider.fetch("smart-turn-v3", lambda done, total: None)

@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from providers.errors import ProviderError
 from server.checks import Check, examine
 from server.cli import app
+
+STAGES = ("vad", "turn", "stt", "llm", "tts", "voice")
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +51,37 @@ def test_a_fresh_install_is_in_order_but_for_a_language_model() -> None:
     for stage in ("vad", "turn", "stt", "tts"):
         assert "loaded and run in" in checks[stage].detail
     assert checks["voice"].detail.startswith("en-us+m3")
+
+
+def test_weights_that_nobody_fetched_yet_are_no_failure(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*names: str) -> Path:
+        raise ProviderError("the wheel is not installed")
+
+    monkeypatch.setattr("providers.turn.smart_turn.wheel_file", missing)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+
+    checks = findings()
+
+    assert [name for name in checks if name in STAGES] == list(STAGES)
+    assert checks["turn"].status == "warn"
+    assert "parley download smart-turn-v3" in checks["turn"].detail
+    assert "semantic_vad goes by silence" in checks["turn"].fix
+
+
+def test_a_judge_of_turns_that_was_asked_for_and_is_missing_is_a_failure(folder: Path) -> None:
+    checks = findings(f'[providers.local]\nsmart_turn = "{folder / "own.onnx"}"\n')
+
+    assert checks["turn"].status == "fail"
+    assert "own.onnx" in checks["turn"].detail
+
+
+def test_a_judge_of_turns_may_be_done_without() -> None:
+    checks = findings("[defaults]\nturn = false\n")
+
+    assert checks["turn"].status == "ok"
+    assert "switched off" in checks["turn"].detail
 
 
 def test_a_mistake_in_the_settings_is_the_first_thing_to_mend() -> None:

@@ -1,8 +1,10 @@
 """Start-up: what is chosen for each stage and why, and what keeps the server from starting."""
 
 import http.client
+import logging
 import socket
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -12,7 +14,16 @@ from providers.contracts import TtsOptions
 from providers.errors import ProviderError
 from server.background import running_server
 from server.settings import DefaultsSettings, ProviderTable, ServerSettings, Settings
-from server.startup import Choice, StartupError, build_registry, check_exposure, load_providers, prepare
+from server.startup import (
+    NOTHING,
+    Choice,
+    StartupError,
+    build_registry,
+    check_exposure,
+    load_providers,
+    log_choices,
+    prepare,
+)
 
 LAB = ProviderTable.model_validate(
     {"kind": "openai-compatible", "base_url": "http://127.0.0.1:9/v1", "models": ["llama-3.1-8b"]}
@@ -181,6 +192,79 @@ async def test_a_model_that_cannot_be_loaded_keeps_the_server_from_starting(
 
     with pytest.raises(StartupError, match=r"stt .*moonshine.*: the weights are missing"):
         await prepare(Settings(), {})
+
+
+@pytest.fixture
+def no_smart_turn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No wheel carries its weights, and nobody has downloaded them."""
+
+    def missing(*names: str) -> Path:
+        raise ProviderError("the wheel is not installed")
+
+    monkeypatch.setattr("providers.turn.smart_turn.wheel_file", missing)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
+@pytest.mark.usefixtures("no_smart_turn")
+async def test_without_the_model_that_judges_turns_it_starts_and_warns(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    prepared = await prepare(Settings(), {})
+    try:
+        assert prepared.registry.turn() is None
+        choice = prepared.choices[1]
+        assert (choice.stage, choice.chosen) == ("turn", NOTHING)
+
+        with caplog.at_level(logging.INFO):
+            log_choices(prepared)
+
+        (warning,) = [record.message for record in caplog.records if record.levelno == logging.WARNING]
+        assert warning.startswith("turn: none (semantic_vad goes by silence and words")
+        assert "parley download smart-turn-v3" in warning
+    finally:
+        await prepared.registry.aclose()
+
+
+@pytest.mark.usefixtures("no_smart_turn")
+async def test_a_model_that_judges_turns_and_was_asked_for_must_be_there() -> None:
+    settings = Settings(defaults=DefaultsSettings(turn="local/smart-turn-v3"))
+
+    with pytest.raises(StartupError, match=r"turn \(local/smart-turn-v3\): .*parley download"):
+        await prepare(settings, {})
+
+
+async def test_a_file_of_weights_that_was_asked_for_must_be_there(tmp_path: Path) -> None:
+    table = ProviderTable.model_validate({"smart_turn": str(tmp_path / "own.onnx")})
+
+    with pytest.raises(StartupError, match=r"turn .*no file .*own\.onnx, which the option smart_turn names"):
+        await prepare(Settings(providers={"local": table}), {})
+
+
+@pytest.mark.parametrize("value", [False, "none", "off"])
+async def test_the_judge_of_turns_can_be_switched_off(
+    value: bool | str, caplog: pytest.LogCaptureFixture
+) -> None:
+    prepared = await prepare(Settings(defaults=DefaultsSettings.model_validate({"turn": value})), {})
+    try:
+        assert prepared.registry.turn() is None
+        with caplog.at_level(logging.INFO):
+            log_choices(prepared)
+
+        assert {record.levelno for record in caplog.records} == {logging.INFO}
+        assert caplog.records[1].message.startswith("turn: none (switched off in defaults.turn")
+    finally:
+        await prepared.registry.aclose()
+
+
+async def test_the_judge_of_turns_is_one_for_all() -> None:
+    prepared = await prepare(Settings(), {})
+    try:
+        judge = prepared.registry.turn()
+        assert judge is not None
+        assert judge is prepared.registry.turn()
+        assert 0 <= judge.probability(bytes(32_000)) <= 1
+    finally:
+        await prepared.registry.aclose()
 
 
 def test_a_server_in_the_background_answers_at_once_and_ends_with_its_block() -> None:
