@@ -179,7 +179,7 @@ class Registry:
         )
 
     def models(self) -> list[tuple[str, str]]:
-        """Every name that is sure to resolve, with its kind (llm, stt, tts or vad): models, then aliases."""
+        """Every name that is sure to resolve, with its kind (llm, stt, tts, vad, turn): models first."""
         found = {
             (f"{name}/{model.id}", str(model.kind)): None
             for name, provider in self.providers.items()
