@@ -468,7 +468,8 @@ class Responder:
         if spoken is None or not isinstance(item, MessageItem) or not item.content:
             return
         part = item.content[0]
-        assert isinstance(part, OutputAudio)
+        if not isinstance(part, OutputAudio):
+            return  # another item, to which a client gave the id of a deleted one
         conversation.set_transcript(item_id, 0, spoken.heard(part.transcript, milliseconds))
         spoken.cut(milliseconds)
         self._state.do(CutAudio(item_id, 0, milliseconds))

@@ -9,8 +9,11 @@ from pipeline.effects import (
     DropUtterance,
     Effect,
     Emit,
+    EndSegment,
     EndUtterance,
     FinishSpeaking,
+    JudgeTurn,
+    ReportSpeculation,
     Speak,
     StartGeneration,
     StartUtterance,
@@ -42,6 +45,8 @@ from pipeline.events import (
     TranscriptionCompleted,
     TranscriptionDelta,
     TranscriptionFailed,
+    TurnSuggested,
+    TurnSuggestionRevoked,
 )
 
 __all__ = ["Witness"]
@@ -63,13 +68,25 @@ class _Seen:
 
 
 @dataclass(slots=True)
+class _Prepared:
+    """A reply that is made in advance."""
+
+    speaks: bool
+    clauses: int = 0
+    finished: bool = False
+
+
+@dataclass(slots=True)
 class Witness:
     """Tell it every command with its effects; it raises `AssertionError`."""
 
     engine: Engine
     order: list[str] = field(default_factory=list)  # the conversation, as a client can know it
     responses: dict[str, _Seen] = field(default_factory=dict)
+    prepared: dict[str, _Prepared] = field(default_factory=dict)  # by the id of the response to come
     listening: str | None = None  # the open utterance
+    segment: int | None = None  # of it that is being transcribed
+    suggested: str | None = None  # the turn that has probably ended
     speaking: str | None = None  # speech_started without its speech_stopped
     known: set[str] = field(default_factory=set)  # user items whose id a client has been told
     transcribed: set[str] = field(default_factory=set)
@@ -81,6 +98,8 @@ class Witness:
             assert len(effects) == 1, "an error came with something else"
             assert not isinstance(command, EngineFact), "a fact was answered by an error"
         match command:
+            case GenerationFinished(response_id) if response_id in self.prepared:
+                self.prepared[response_id].finished = True
             case GenerationFinished(response_id) if response_id in self.responses:
                 self.responses[response_id].finished |= self.responses[response_id].generated
             case SpeechFinished(response_id) if response_id in self.responses:
@@ -98,6 +117,22 @@ class Witness:
         match effect:
             case Emit(event):
                 self._event(event)
+            case StartGeneration(response_id, _, _, speech, speculative=True):
+                assert not self.prepared, "two replies are made in advance"
+                assert response_id not in self.responses
+                self.prepared[response_id] = _Prepared(speech is not None)
+            case ReportSpeculation(response_id, outcome):
+                made = self.prepared.pop(response_id)
+                if outcome == "used":
+                    seen = self._running(response_id)
+                    seen.generated, seen.finished = True, made.finished
+            case Speak(response_id) if response_id in self.prepared:
+                made = self.prepared[response_id]
+                assert made.speaks
+                assert made.clauses == 0, "only the first clause is spoken in advance"
+                made.clauses += 1
+            case StopGeneration(response_id) if response_id in self.prepared:
+                pass  # told of right afterwards
             case StartGeneration(response_id, _, _, speech):
                 seen = self._running(response_id)
                 assert not seen.generated
@@ -120,17 +155,25 @@ class Witness:
                 assert seen.generated
                 assert not seen.stopped
                 seen.stopped = True
-            case StartUtterance(item_id, start):
-                assert self.listening is None
+            case StartUtterance(item_id, start, segment=segment):
+                assert self.listening == (item_id if segment else None)
+                assert self.segment is None
                 assert start >= self.dropped
-                self.listening = item_id
+                self.listening, self.segment = item_id, segment
+            case EndSegment(item_id, segment, end):
+                assert (self.listening, self.segment) == (item_id, segment)
+                assert end >= self.dropped
+                self.segment = None
             case EndUtterance(item_id, start, end):
                 assert self.listening == item_id
                 assert self.dropped <= start <= end
-                self.listening = None
+                self.listening = self.segment = self.suggested = None
             case DropUtterance(item_id):
                 assert self.listening == item_id
-                self.listening = self.speaking = None
+                self.listening = self.segment = self.speaking = self.suggested = None
+            case JudgeTurn(item_id, start, end):
+                assert item_id == self.listening == self.speaking
+                assert self.dropped <= start < end
             case DropAudio(before):
                 assert before > self.dropped
                 self.dropped = before
@@ -158,6 +201,13 @@ class Witness:
             case SpeechStopped(item_id):
                 assert self.speaking == item_id
                 self.speaking = None
+            case TurnSuggested(item_id):
+                assert item_id == self.speaking
+                assert self.suggested is None
+                self.suggested = item_id
+            case TurnSuggestionRevoked(item_id):
+                assert item_id == self.suggested
+                self.suggested = None
             case BufferCommitted(item_id, previous):
                 assert previous == (self.order[-1] if self.order else None)
                 self.known.add(item_id)

@@ -14,11 +14,15 @@ from pipeline.commands import (
     CommitAudio,
     CreateItem,
     CreateResponse,
+    DeadlinePassed,
     DeleteItem,
+    EchoJudged,
+    EndOfTurnHeard,
     EngineFact,
     FrameScored,
     GenerationFailed,
     GenerationFinished,
+    PlaybackStopped,
     Refuse,
     ResponseParams,
     RetrieveItem,
@@ -29,15 +33,17 @@ from pipeline.commands import (
     ToolCallGenerated,
     ToolCallOpened,
     TranscriptGrew,
+    TranscriptGuessed,
     TranscriptionBroke,
     TranscriptReady,
     TruncateItem,
+    TurnJudged,
     UpdateSession,
 )
 from pipeline.config import RetentionRatio, merge
 from pipeline.core.engine import Engine
 from pipeline.core.state import EngineLimits
-from pipeline.effects import Emit, StartUtterance
+from pipeline.effects import CheckEcho, Emit, JudgeTurn, StartUtterance
 from pipeline.errors import InvalidRequest
 from pipeline.events import ErrorRaised
 from pipeline.items import (
@@ -50,6 +56,7 @@ from pipeline.items import (
     MessageItem,
     OutputText,
 )
+from pipeline.turn_taking import TurnTaking
 from providers.contracts import FunctionTool, LlmUsage, NamedToolChoice, TextMark
 from tests.chance import examples
 from tests.pipeline.playbook import FRAME, FakeCatalog, counting_ids, session_config, snapshot
@@ -73,12 +80,22 @@ detections = st.none() | st.fixed_dictionaries(
     optional={
         "type": st.sampled_from(["server_vad", "semantic_vad"]),
         "threshold": st.sampled_from([0.0, 0.5, 1.0]),
-        "silence_duration_ms": st.sampled_from([0, 64, 100]),
+        "silence_duration_ms": st.sampled_from([0, 64, 100, 500]),
+        "idle_timeout_ms": st.sampled_from([None, 100]),
         "prefix_padding_ms": st.sampled_from([0, 100, 10_000]),
         "eagerness": st.sampled_from(["low", "high"]),
         "create_response": st.booleans(),
         "interrupt_response": st.booleans(),
     },
+)
+rules = st.builds(
+    TurnTaking,
+    speculation=st.sampled_from(["auto", "always", "off"]),
+    min_interruption_ms=st.sampled_from([0, 64]),
+    echo_guard=st.booleans(),
+    ignore_backchannels=st.booleans(),
+    suggestion_events=st.booleans(),
+    has_turn_model=st.sampled_from([True, True, False]),
 )
 updates = st.fixed_dictionaries(
     {},
@@ -107,18 +124,21 @@ updates = st.fixed_dictionaries(
 
 
 class AnyOrder(RuleBasedStateMachine):
-    @initialize(patch=updates)
-    def begin(self, patch: dict[str, Any]) -> None:
-        quick = session_config({"audio": {"input": {"turn_detection": {"silence_duration_ms": 64}}}})
+    @initialize(patch=updates, turn_taking=rules, silence_ms=st.sampled_from([64, 480]))
+    def begin(self, patch: dict[str, Any], turn_taking: TurnTaking, silence_ms: int) -> None:
+        quick = session_config({"audio": {"input": {"turn_detection": {"silence_duration_ms": silence_ms}}}})
         self.engine = Engine(
             merge(quick, {**patch, "tool_choice": "auto"}),
             FakeCatalog(),
             default_stt="lab/stt",
             limits=LIMITS,
+            turn_taking=turn_taking,
             new_id=counting_ids(),
         )
         self.witness = Witness(self.engine)
         self.ticks = 0
+        self.now = 0.0
+        self.asked: list[JudgeTurn | CheckEcho] = []
         self.unjudged: list[tuple[int, int]] = []
         self.items = ["mine"]  # ids that a client can have heard of
         self.tell(StartSession())
@@ -126,12 +146,13 @@ class AnyOrder(RuleBasedStateMachine):
     def tell(self, command: Command) -> None:
         before = None if isinstance(command, EngineFact) else snapshot(self.engine)
 
-        effects = self.engine.handle(command, 0.0)
+        effects = self.engine.handle(command, self.now)
 
         self.witness.saw(command, effects)
         if effects and isinstance(effects[0], Emit) and isinstance(effects[0].event, ErrorRaised):
             assert effects[0].event.client_event_id == getattr(command, "event_id", None)
             assert snapshot(self.engine) == before
+        self.asked += [e for e in effects if isinstance(e, JudgeTurn | CheckEcho)]
         self.items += [e.item_id for e in effects if isinstance(e, StartUtterance)]
         self.items += [id for id in self.witness.order if id not in self.items]
 
@@ -139,7 +160,7 @@ class AnyOrder(RuleBasedStateMachine):
         return _pick(["gone", *self.items], number)
 
     def response(self, number: int) -> str:
-        return _pick(["gone", *self.witness.responses], number)
+        return _pick(["gone", *self.witness.responses, *self.witness.prepared], number)
 
     # --- orders ---------------------------------------------------------------------------------------
 
@@ -244,6 +265,60 @@ class AnyOrder(RuleBasedStateMachine):
         """Most likely a turn, whole or still open."""
         self.judge([0.9] * speech + [0.0] * pause)
 
+    @rule(speech=st.integers(4, 9), pause=st.integers(6, 16), text=words, goes_on=st.booleans())
+    def seem_to_have_finished(self, speech: int, pause: int, text: str, goes_on: bool) -> None:
+        """Most likely a suggestion, and a reply that is made in advance."""
+        self.clear()
+        self.judge([0.0] * len(self.unjudged) + [0.9] * speech + [0.0] * pause)
+        self.answer(0, 0.95, False)
+        if self.witness.listening is not None:
+            self.tell(
+                TranscriptReady(self.witness.listening, text.strip(), segment=self.witness.segment or 0)
+            )
+        self.write(0, "Yes, of course. ")
+        self.judge([0.9, 0.9] if goes_on else [0.0] * 16)
+        self.finish(0, "stop")
+
+    @rule(sound=st.integers(1, 12), pause=st.integers(0, 10), echo=st.booleans(), text=words)
+    def make_a_sound_while_the_assistant_is_heard(
+        self, sound: int, pause: int, echo: bool, text: str
+    ) -> None:
+        self.respond(True, {"output_modalities": ("audio",)}, None)
+        self.write(0, "One two, three four. ")
+        self.say(0, 1000, 9)
+        self.judge([0.0] * len(self.unjudged) + [0.9] * sound)
+        self.answer(0, None, echo)
+        if self.witness.listening is not None:
+            self.tell(TranscriptReady(self.witness.listening, text.strip()))
+        self.judge([0.0] * (pause + 1))
+
+    @rule(question=which, probability=st.sampled_from([None, 0.05, 0.6, 0.95]), echo=st.booleans())
+    def answer(self, question: int, probability: float | None, echo: bool) -> None:
+        """What a judge says, perhaps a second time, perhaps too late."""
+        if not self.asked:
+            return
+        match self.asked[-1 - question % len(self.asked)]:
+            case JudgeTurn(item_id, _, end):
+                self.tell(TurnJudged(item_id, end, probability))
+            case CheckEcho(start, end):
+                self.tell(EchoJudged(start, end, echo))
+
+    @rule(item=which, text=words, segment=st.integers(0, 2), probability=st.sampled_from([None, 0.0, 0.97]))
+    def suppose(self, item: int, text: str, segment: int, probability: float | None) -> None:
+        if probability is None:
+            self.tell(TranscriptGuessed(self.item(item), text, segment))
+        else:
+            self.tell(EndOfTurnHeard(self.item(item), probability, segment))
+
+    @rule(seconds=st.sampled_from([0.05, 0.2, 5.0]))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        self.tell(DeadlinePassed())
+
+    @rule(item=which, ms=st.sampled_from([0, 10, 100_000]))
+    def stop_the_player(self, item: int, ms: int) -> None:
+        self.tell(PlaybackStopped(self.item(item), ms))
+
     @rule(clip=st.booleans(), words=st.booleans())
     def ask_about_what_is_not_understood_yet(self, clip: bool, words: bool) -> None:
         """A response that has to wait, and perhaps what it waits for."""
@@ -268,11 +343,17 @@ class AnyOrder(RuleBasedStateMachine):
         if how == "replace":
             self.tell(CreateItem(MessageItem(item_id, "user", (InputText("Mine"),)), None, "e"))
 
-    @rule(item=which, text=words, index=st.sampled_from([0, 0, 1]), how=st.sampled_from("gfb"))
-    def transcribe(self, item: int, text: str, index: int, how: str) -> None:
+    @rule(
+        item=which,
+        text=words,
+        index=st.sampled_from([0, 0, 1]),
+        how=st.sampled_from("gfb"),
+        segment=st.sampled_from([0, 0, 1, 2]),
+    )
+    def transcribe(self, item: int, text: str, index: int, how: str, segment: int = 0) -> None:
         facts: dict[str, Command] = {
-            "g": TranscriptGrew(self.item(item), text),
-            "f": TranscriptReady(self.item(item), text.strip(), index),
+            "g": TranscriptGrew(self.item(item), text, segment=segment),
+            "f": TranscriptReady(self.item(item), text.strip(), index, segment=segment),
             "b": TranscriptionBroke(self.item(item), "provider_error", "gone", index),
         }
         self.tell(facts[how])
@@ -290,7 +371,8 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(response=which, ms=st.integers(0, 40), chars=st.integers(0, 20))
     def say(self, response: int, ms: int, chars: int) -> None:
         id = self.response(response)
-        if id in self.witness.responses and not self.witness.responses[id].speaks:
+        seen = self.witness.prepared.get(id) or self.witness.responses.get(id)
+        if seen is not None and not seen.speaks:
             return  # no voice is ever started for it
         self.tell(SpeechSynthesized(id, bytes(48 * ms), (TextMark(chars, 24 * ms),)))
 
@@ -314,7 +396,8 @@ class AnyOrder(RuleBasedStateMachine):
             return
         for item_id in self.items:
             for index in (0, 1):
-                self.tell(TranscriptReady(item_id, "Said.", index))
+                for segment in range(40):
+                    self.tell(TranscriptReady(item_id, "Said.", index, segment=segment))
         for number in range(200):  # clips of asides have ids that only the engine knows
             self.tell(TranscriptReady(f"item_{number}", "Said.", 1))
         for response_id in list(self.witness.responses):
