@@ -20,6 +20,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from websockets.sync.client import connect
 
+from providers.turn.smart_turn import MODEL_FILE
 from tests.dockerfile import ROOT, Stage, base_interpreter, build, stages
 
 KEY = "key-of-this-test"
@@ -213,9 +214,9 @@ def test_the_image_has_every_dependency_that_is_run(image: Image) -> None:
         [uv, "pip", "check", "--python", python], capture_output=True, text=True, check=False
     )
 
-    # Two packages are there for their weights alone.
+    # Three packages are there for their weights alone.
     wanting = set(re.findall(r"The package `(\S+)` requires", done.stderr))
-    assert wanting <= {"silero-vad", "moonshine-voice"}, done.stderr
+    assert wanting <= {"silero-vad", "moonshine-voice", "pipecat-ai"}, done.stderr
 
 
 def test_the_image_leaves_out_what_only_other_programs_need(image: Image) -> None:
@@ -224,6 +225,7 @@ def test_the_image_leaves_out_what_only_other_programs_need(image: Image) -> Non
     assert not list(site.glob("moonshine_voice/**/*.wav"))
     assert not list(site.glob("moonshine_voice/*.so"))
     assert [path.name for path in (site / "silero_vad" / "data").iterdir()] == ["silero_vad.onnx"]
+    assert [path.name for path in (site / "pipecat").rglob("*") if path.is_file()] == [Path(MODEL_FILE).name]
     assert not list(site.glob("torch*"))
 
 

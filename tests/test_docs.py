@@ -20,6 +20,7 @@ from pipeline.commands import Refuse
 from providers.builtin import BuiltinOptions
 from providers.contracts import LlmRequest, TextDelta, TextPart, UserMessage
 from providers.llm.echo import EchoLlm
+from providers.local import LocalOptions
 from providers.openai_compatible import OpenAICompatibleOptions
 from server.cli import app
 from server.protocol.decoding import Decoder
@@ -68,7 +69,7 @@ def test_every_setting_is_documented_with_its_default(row: str) -> None:
     assert row in CONFIGURATION
 
 
-OPTIONS = (OpenAICompatibleOptions, BuiltinOptions)
+OPTIONS = (OpenAICompatibleOptions, LocalOptions, BuiltinOptions)
 
 
 @pytest.mark.parametrize("row", [row for options in OPTIONS for row in _rows(options)])

@@ -33,7 +33,7 @@ async def ready(request: Request) -> JSONResponse:
 
 @router.get("/v1/models", dependencies=[Depends(identify)])
 async def models(request: Request) -> dict[str, Any]:
-    """Every name that a session may use, in the shape of OpenAI's list plus `kind` (llm, stt, tts, vad)."""
+    """Every name that a session may use, in the shape of OpenAI's list plus `kind`, as in ModelInfo."""
     entries: dict[str, dict[str, Any]] = {}
     for name, kind in _registry(request).models():
         entries.setdefault(name, _entry(name, kind))

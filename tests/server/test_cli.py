@@ -105,11 +105,11 @@ def test_help_comes_at_once_and_teaches(tmp_path: Path) -> None:
     for heavy in ("fastapi", "uvicorn", "numpy", "onnxruntime", "pydantic", "aiohttp", "websockets"):
         assert f"'{heavy}'" not in loaded
     assert told.returncode == 0
-    for word in ("serve", "talk", "doctor", "base_url", "http://127.0.0.1:8000/v1"):
+    for word in ("serve", "talk", "doctor", "download", "base_url", "http://127.0.0.1:8000/v1"):
         assert word in told.stdout
 
 
-@pytest.mark.parametrize("command", ["serve", "talk", "doctor"])
+@pytest.mark.parametrize("command", ["serve", "talk", "doctor", "download"])
 def test_every_command_has_help(here: Path, command: str) -> None:
     told = CliRunner().invoke(app, [command, "--help"])
 
