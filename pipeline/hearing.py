@@ -14,8 +14,9 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from pipeline.audio.buffer import InputBuffer
+from pipeline.audio.denoise import DELAY_MS, Denoiser
 from pipeline.commands import AudioAppended, Command, EchoJudged, FrameScored, TurnJudged
-from pipeline.config import SessionConfig
+from pipeline.config import NoiseReduction, SessionConfig
 from pipeline.detection import DetectorStream, SpeechDetector
 from pipeline.effects import (
     CheckEcho,
@@ -27,7 +28,7 @@ from pipeline.effects import (
 )
 from pipeline.engines import Engines
 from pipeline.judging import TurnJudge
-from pipeline.ticks import TICK_RATE
+from pipeline.ticks import TICK_RATE, TICKS_PER_MS
 from pipeline.transcription import Transcription
 from providers.contracts import SttOptions
 
@@ -61,6 +62,7 @@ class Hearing:
         self._dispatch = dispatch
         self._spawn = spawn
         self._buffer = InputBuffer(rate)
+        self._denoiser: Denoiser | None = None  # once the session wants noise reduced
         self._detection: DetectorStream | None = None
         self._transcriptions: dict[Key, tuple[Transcription, asyncio.Task[None]]] = {}
         self._speaking: tuple[Key, int] | None = None  # the open utterance, and how far it has been fed
@@ -87,6 +89,7 @@ class Hearing:
         rate = config.audio.input.format.rate
         changed = rate != self._buffer.rate
         self._buffer.change_rate(rate)
+        self._reduce_noise(config.audio.input.noise_reduction, rate)
         wanted = config.audio.input.turn_detection is not None
         if self._detection is not None and (changed or not wanted):
             self._detection.close()
@@ -96,8 +99,20 @@ class Hearing:
         if wanted and self._detection is None:
             self._detection = self._detector.open(rate, self._buffer.end, self._frame_scored)
 
+    def _reduce_noise(self, reduction: NoiseReduction | None, rate: int) -> None:
+        if self._denoiser is not None:
+            # It stays when it is switched off: its delay must not change in mid-speech.
+            self._denoiser.change_rate(rate)
+            self._denoiser.reconfigure(reduction)
+        elif reduction is not None:
+            end = self._buffer.end
+            past = self._buffer.slice(max(0, end - 2 * DELAY_MS * TICKS_PER_MS))
+            self._denoiser = Denoiser(rate, reduction, past)
+
     def append(self, pcm: bytes) -> None:
         """More audio: PCM16 mono at the session's rate."""
+        if self._denoiser is not None:
+            pcm = self._denoiser.process(pcm)
         self._buffer.append(pcm)
         if self._detection is not None:
             self._detection.push(pcm)

@@ -5,6 +5,7 @@ import random
 import threading
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from pipeline.commands import CommitAudio, CreateItem, CreateResponse, RetrieveItem, UpdateSession
@@ -209,6 +210,7 @@ async def test_no_sample_is_lost_however_turn_detection_is_switched_in_mid_speec
         {"type": "semantic_vad", "eagerness": "high"},
     ]
     quiet: Patch = {"audio": {"input": {"turn_detection": {"silence_duration_ms": 320}}}}
+    delays = [None, None, {"type": "near_field", "strength": 0.0}]  # it changes nothing but the moment
     sent = 0
     async with opened(Engines(), quiet, judge=ScriptedJudge(0.5), turn_taking=with_model(PLAIN)) as (
         session,
@@ -218,8 +220,8 @@ async def test_no_sample_is_lost_however_turn_detection_is_switched_in_mid_speec
             milliseconds = chance.choice([32, 100, 333, 640])
             await session.append_audio(tone(milliseconds, 8000))  # whoever speaks does not stop
             sent += milliseconds * RATE // 1000
-            chosen = chance.choice(kinds)
-            session.dispatch(UpdateSession({"audio": {"input": {"turn_detection": chosen}}}))
+            chosen = {"turn_detection": chance.choice(kinds), "noise_reduction": chance.choice(delays)}
+            session.dispatch(UpdateSession({"audio": {"input": chosen}}))
         session.dispatch(UpdateSession({"audio": {"input": {"turn_detection": None}}}))
         await session.append_audio(tone(100, 8000))
         sent += 100 * RATE // 1000
@@ -233,6 +235,28 @@ async def test_no_sample_is_lost_however_turn_detection_is_switched_in_mid_speec
             kept += len(found.content[0].pcm) // 2
 
     assert kept == sent
+
+
+async def test_noise_is_reduced_before_anybody_listens() -> None:
+    noise = np.random.default_rng(1).normal(0, 400, 4 * RATE).astype("<i2").tobytes()
+    hand: Patch = {"audio": {"input": {"turn_detection": None}}}
+    levels = []
+    for reduction in (None, {"type": "near_field"}, {"type": "near_field", "strength": 0.0}):
+        async with opened(Engines(), hand) as (session, client):
+            session.dispatch(UpdateSession({"audio": {"input": {"noise_reduction": reduction}}}))
+            await session.append_audio(noise)
+            session.dispatch(CommitAudio())
+            session.dispatch(RetrieveItem(client.of(BufferCommitted)[0].item_id))
+            item = client.of(ItemRetrieved)[0].item
+            assert isinstance(item, MessageItem)
+            assert isinstance(item.content[0], InputAudio)
+            heard = np.frombuffer(item.content[0].pcm, "<i2").astype(float)
+            assert len(heard) == 4 * RATE
+            levels.append(20 * np.log10(heard[2 * RATE :].std()))
+
+    without, reduced, unmixed = levels
+    assert reduced < without - 5  # dB
+    assert unmixed == pytest.approx(without, abs=0.1)
 
 
 class Loudspeaker:
