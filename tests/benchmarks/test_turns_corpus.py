@@ -1,5 +1,8 @@
 """The truth about the recordings of `benchmarks.turns`: pauses, ends and levels are where the corpus says."""
 
+import json
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import pairwise
 
@@ -21,7 +24,7 @@ from benchmarks.turns.corpus import TAIL_MS, clip_of
 from benchmarks.turns.recordings import LINES, Line
 from benchmarks.turns.sounds import SOUNDS, stretch
 from benchmarks.turns.takes import Pause, Synthetic, Take, with_pauses
-from benchmarks.turns.voices import SENTENCES, speak
+from benchmarks.turns.voices import SENTENCES, VOICES, speak
 from providers.weights import wheel_file
 
 
@@ -100,6 +103,19 @@ def test_synthetic_speech_knows_where_its_words_begin() -> None:
     # Spoken on its own the first half is about as long: its end is stretched, but there is no second half.
     assert split == pytest.approx(len(alone.samples), rel=0.25)
     assert 0.2 < split / len(spoken.samples) < 0.8
+
+
+def test_every_process_hears_the_same_voices() -> None:
+    program = (
+        "import hashlib, json; from benchmarks.turns.voices import SENTENCES, VOICES, speak; "
+        "spoken = speak([(SENTENCES[0], *voice) for voice in VOICES]); "
+        "print(json.dumps([hashlib.sha256(each.samples.tobytes()).hexdigest() for each in spoken]))"
+    )
+    told = [
+        subprocess.run([sys.executable, "-c", program], capture_output=True, check=True) for _ in range(2)
+    ]
+    assert told[0].stdout == told[1].stdout
+    assert len(set(json.loads(told[0].stdout))) == len(VOICES)
 
 
 def test_takes_of_synthetic_speech_are_equally_loud() -> None:
