@@ -178,7 +178,7 @@ class _Analysis:
         total = envelope.mean(axis=1, keepdims=True)
         # Of a frame's loudness half is left, in decibels: soft frames hold more of the noise.
         gain = np.sqrt(np.sqrt(total + _NOISE) / (envelope + 0.01 * total + _NOISE)) * _in_band()
-        white: _Floats = np.fft.irfft(spectrum * gain, _FRAME, axis=1) * _window()
+        white = np.asarray(np.fft.irfft(spectrum * gain, _FRAME, axis=1), np.float32) * _window()
         blocks = white[:, :_HOP] + np.concatenate((self._open[None], white[:-1, _HOP:]))
         self._open = white[-1, _HOP:].copy()
         return blocks, _energies(power)
