@@ -7,13 +7,15 @@ only that the last millisecond or two of a stream waits for what follows, and wi
 long, up to ten. Quality libraries look ahead 10 to 40 ms at any rate, which a conversation hears.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from math import gcd
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Resampler", "resample"]
+__all__ = ["Frames", "Piece", "Resampler", "frames", "resample"]
 
 # Zero crossings on each side, and a window with 65 dB of stop band: together they pass tones up to 0.8 of the
 # lower Nyquist frequency unharmed and leave nothing above 1.05 of it. Fewer let aliases through.
@@ -21,6 +23,8 @@ _CROSSINGS = 16
 _KAISER_BETA = 6.5
 _TRANSITION = 1.3  # half of the transition band, in Nyquist frequencies per crossing
 _STEP = 24_000  # samples converted at once, so that a long recording needs no matrix of its length
+_WIDE = 16  # output samples that one row of a product should make: with fewer, copying windows costs more
+_PRODUCT = 1 << 18  # multiplications: OpenBLAS shares larger products among threads, which wait by spinning
 
 
 @lru_cache(maxsize=64)
@@ -90,3 +94,77 @@ def resample(pcm: bytes, rate_in: int, rate_out: int) -> bytes:
     """A whole recording at another rate."""
     resampler = Resampler(rate_in, rate_out)
     return resampler.process(pcm) + resampler.flush()
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """The input around one frame of one stream: what `Frames.span` asks for."""
+
+    number: int  # of the frame, from 0
+    pcm: bytes
+
+
+class Frames:
+    """Cuts frames out of the audio of many streams, converted in one go. Holds no state of any stream.
+
+    Gives the samples that `Resampler` gives, from as much input. Cheap, because frames share one matrix
+    product: 6 us for each of 4 frames of 32 ms, 3 us for each of 64.
+    """
+
+    def __init__(self, rate_in: int, rate_out: int, frame_samples: int) -> None:
+        divisor = gcd(rate_in, rate_out)
+        self._samples = frame_samples
+        self._same = rate_in == rate_out
+        self._up, self._down = rate_out // divisor, rate_in // divisor
+        narrow, self._half = _block_filter(rate_in, rate_out)
+        # The same filter at several offsets, so that a row of the product makes several blocks.
+        blocks = max(1, _WIDE // self._up)
+        self._stride = blocks * self._down
+        self._wide = np.zeros((len(narrow) + self._stride - self._down, blocks * self._up), np.float32)
+        for block in range(blocks):
+            top, left = block * self._down, block * self._up
+            self._wide[top : top + len(narrow), left : left + self._up] = narrow
+        self._together = max(1, _PRODUCT // self._wide.size)  # rows
+
+    def available(self, samples: int) -> int:
+        """How many frames so many samples of input make."""
+        if self._same:
+            return samples // self._samples
+        return max(0, samples - self._half) // self._down * self._up // self._samples
+
+    def span(self, number: int) -> tuple[int, int]:
+        """The input samples, from and to, that frame `number` is made of; those before 0 are silence."""
+        start, end = number * self._samples, (number + 1) * self._samples
+        if self._same:
+            return start, end
+        return start // self._up * self._down - self._half + 1, -(-end // self._up) * self._down + self._half
+
+    def cut(self, pieces: Sequence[Piece]) -> list[bytes]:
+        """The frame that each piece makes, in PCM16 mono."""
+        if self._same or not pieces:
+            return [piece.pcm for piece in pieces]
+        starts = [piece.number * self._samples % self._up for piece in pieces]  # where, in its first block
+        length, width = self._wide.shape
+        height = -(-(max(starts) + self._samples) // width)
+        size = length + (height - 1) * self._stride
+        joined = b"".join([piece.pcm.ljust(2 * size, b"\0") for piece in pieces])
+        data = np.frombuffer(joined, "<i2").astype(np.float32)
+        step = data.itemsize
+        shape, strides = (len(pieces), height, length), (size * step, self._stride * step, step)
+        windows = np.ndarray(shape, data.dtype, data, strides=strides).reshape(-1, length)
+        made = np.empty((len(windows), width), np.float32)
+        for row in range(0, len(windows), self._together):
+            rows = slice(row, row + self._together)
+            np.dot(windows[rows], self._wide, out=made[rows])
+        np.rint(made, out=made)
+        np.minimum(made, 32767, out=made)
+        np.maximum(made, -32768, out=made)
+        result = made.astype("<i2").tobytes()
+        heads = [2 * (index * height * width + start) for index, start in enumerate(starts)]
+        return [result[head : head + 2 * self._samples] for head in heads]
+
+
+@lru_cache(maxsize=64)
+def frames(rate_in: int, rate_out: int, frame_samples: int) -> Frames:
+    """The `Frames` of these numbers: one for all streams, so that they are cut together."""
+    return Frames(rate_in, rate_out, frame_samples)
