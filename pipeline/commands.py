@@ -180,7 +180,7 @@ class EchoJudged:
 
     start: int
     end: int
-    is_echo: bool
+    is_echo: bool | None  # None: more of it has to be heard
 
 
 # A turn may be transcribed in several segments; those of one turn are told apart by their number.

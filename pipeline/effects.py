@@ -234,6 +234,8 @@ class StopGeneration:
 class StopPlayback:
     """Players of the server's own fall silent, and answer with `PlaybackStopped`."""
 
+    unheard: float  # seconds of speech that were sent and will probably not be played
+
 
 @dataclass(frozen=True, slots=True)
 class ReportSpeculation:

@@ -15,6 +15,7 @@ from typing import Any
 
 from pipeline.audio.buffer import InputBuffer
 from pipeline.audio.denoise import DELAY_MS, Denoiser
+from pipeline.audio.echo import ECHO, EchoDetector
 from pipeline.commands import AudioAppended, Command, EchoJudged, FrameScored, TurnJudged
 from pipeline.config import NoiseReduction, SessionConfig
 from pipeline.detection import DetectorStream, SpeechDetector
@@ -39,6 +40,10 @@ log = logging.getLogger(__name__)
 # Frames that may wait for a judgement (32 s of audio) before whoever sends them has to wait as well.
 _MAX_HELD = 1000
 
+# From 400 ms on a comparison with the assistant's voice can be relied on; in less, only a clear no counts.
+_SURE_S = 0.4
+_DOUBT = 0.3
+
 Spawn = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
 Key = tuple[str, int, int]  # item id, content index, segment
 
@@ -54,8 +59,13 @@ class Hearing:
         dispatch: Callable[[Command], None],
         spawn: Spawn,
         rate: int,
+        *,
+        expects_echoes: bool = True,
     ) -> None:
-        """`spawn` starts a task that ends with the session; `rate` is that of the first audio, in Hertz."""
+        """`spawn` starts a task that ends with the session; `rate` is that of the first audio, in Hertz.
+
+        `expects_echoes`: whether `CheckEcho` will ever be asked.
+        """
         self._engines = engines
         self._detector = detector
         self._judge = judge
@@ -63,6 +73,7 @@ class Hearing:
         self._spawn = spawn
         self._buffer = InputBuffer(rate)
         self._denoiser: Denoiser | None = None  # once the session wants noise reduced
+        self._echo = EchoDetector() if expects_echoes else None
         self._detection: DetectorStream | None = None
         self._transcriptions: dict[Key, tuple[Transcription, asyncio.Task[None]]] = {}
         self._speaking: tuple[Key, int] | None = None  # the open utterance, and how far it has been fed
@@ -163,9 +174,31 @@ class Hearing:
         if len(self._held) <= _MAX_HELD // 2:
             self._has_room.set()
 
+    def played(self, pcm: bytes, rate: int) -> None:
+        """What the client will play, in its order: the microphone may hear it."""
+        if self._echo is not None:
+            self._echo.played(pcm, rate)
+
+    def not_played(self, seconds: float) -> None:
+        """The client probably drops the last `seconds` of it."""
+        if self._echo is not None:
+            self._echo.forget(seconds)
+
     def check_echo(self, order: CheckEcho) -> None:
         """Answer with `EchoJudged`."""
-        self._dispatch(EchoJudged(order.start, order.end, is_echo=False))
+        audio = self._buffer.slice(order.start, order.end)
+        self._spawn(self._compare(order, audio, self._buffer.rate), "comparison with the assistant")
+
+    async def _compare(self, order: CheckEcho, audio: bytes, rate: int) -> None:
+        verdict: bool | None = False
+        try:
+            if self._echo is not None:
+                similarity = await asyncio.to_thread(self._echo.similarity, audio, rate)
+                sure = len(audio) >= 2 * _SURE_S * rate
+                verdict = similarity >= ECHO or (None if similarity >= _DOUBT and not sure else False)
+        except Exception:  # better an echo that interrupts than a user who cannot
+            log.exception("an echo could not be looked for")
+        self._dispatch(EchoJudged(order.start, order.end, verdict))
 
     # --- transcription --------------------------------------------------------------------------------
 

@@ -146,6 +146,7 @@ class Session:
         self._inbox: deque[Command] = deque()
         self._working = False
         self._tasks = asyncio.TaskGroup()
+        turn_taking = turn_taking or TurnTaking()
         self._hearing = Hearing(
             engines,
             detector,
@@ -153,6 +154,7 @@ class Session:
             self.dispatch,
             self._spawn,
             config.audio.input.format.rate,
+            expects_echoes=turn_taking.echo_guard,
         )
         self._players: list[Player] = []
         self._alarm: asyncio.TimerHandle | None = None
@@ -305,7 +307,8 @@ class Session:
                 if running := self._generations.pop(response_id, None):
                     running[0].stop()
                     running[1].cancel()
-            case StopPlayback():
+            case StopPlayback(unheard):
+                self._hearing.not_played(unheard)
                 self._stop_playback()
             case ReportTurnDecision():
                 self._log_decision(effect)
@@ -330,6 +333,7 @@ class Session:
         match event:
             case AudioDelta(part, pcm, format):
                 self._store.append((part.item_id, part.content_index), pcm, format.rate)
+                self._hearing.played(pcm, format.rate)
             case ItemRetrieved(item, audio) if isinstance(item, MessageItem):
                 event = ItemRetrieved(self._with_audio(item, audio), audio)
         for peer in self._peers:

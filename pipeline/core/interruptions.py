@@ -23,6 +23,7 @@ _GAP = 250 * TICKS_PER_MS
 # The newest stretch of sound that is compared with what the assistant said, and how often it is.
 _ECHO_WINDOW = 600 * TICKS_PER_MS
 _ECHO_STEP = 200 * TICKS_PER_MS
+_DOUBT_STEP = 96 * TICKS_PER_MS  # after which it is compared again, where it could not be told
 # Whoever talks for longer than this has more to say than "yeah".
 _BACKCHANNEL = 1000 * TICKS_PER_MS
 # What was sent to the client is taken to be heard for this much longer than it lasts.
@@ -55,6 +56,7 @@ class _Candidate:
     end: int = 0  # of what has been judged
     asked: tuple[int, int] | None = None  # the stretch whose comparison is on its way
     checked: int = 0  # how much speech the last comparison knew of
+    step: int = _ECHO_STEP  # how much more the next one is to know
     no_echo: bool = False
     was_echo: bool = False
 
@@ -95,17 +97,18 @@ class Guard:
         if speech:
             candidate.speech += end - start
 
-    def compared(self, start: int, end: int, is_echo: bool) -> None:
+    def compared(self, start: int, end: int, is_echo: bool | None) -> None:
         """The answer to `CheckEcho`."""
         candidate = self._candidate
         if candidate is None or candidate.asked != (start, end):
             return
         candidate.asked = None
+        candidate.step = _DOUBT_STEP if is_echo is None else _ECHO_STEP
         if is_echo:
             candidate.was_echo = True
             # All of it up to here was the assistant. What follows is heard on its own.
             candidate.at = max(candidate.at, end - _ECHO_STEP)
-        else:
+        elif is_echo is not None:
             candidate.no_echo = True
 
     def weigh(self, silent_since: int | None, text: str | None, *, complete: bool) -> Verdict:
@@ -120,9 +123,10 @@ class Guard:
         if options.echo_guard and not candidate.no_echo:
             if candidate.asked is not None:
                 return "wait"
-            if over and candidate.was_echo:
-                return self._dismiss("echo")
-            if candidate.speech - candidate.checked >= _ECHO_STEP or not candidate.checked:
+            if over and candidate.checked:
+                # What was too short to tell is taken for a person.
+                return self._dismiss("echo") if candidate.was_echo else "admit"
+            if candidate.speech - candidate.checked >= candidate.step or not candidate.checked:
                 candidate.checked = candidate.speech
                 candidate.asked = (max(candidate.at, candidate.end - _ECHO_WINDOW), candidate.end)
                 self._state.do(CheckEcho(*candidate.asked))

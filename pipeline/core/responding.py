@@ -389,8 +389,8 @@ class Responder:
         if running is not None:
             self._stop(running, "cancelled", StatusDetails(reason="turn_detected"))
         if state.playback.ends_at > state.now:
+            state.do(StopPlayback(state.playback.ends_at - state.now))
             state.playback.stop(state.now)
-            state.do(StopPlayback())
 
     def _fail(self, running: _Running, code: str, message: str) -> None:
         self._stop(running, "failed", StatusDetails(code=code, message=message))

@@ -135,6 +135,26 @@ def test_a_user_who_talks_over_the_echo_interrupts(play: Play) -> None:
     )
 
 
+def test_what_cannot_be_told_yet_is_compared_again_soon(play: Play) -> None:
+    script = speaking(play, GUARDED)
+    script.speak(224).expect("> check echo 0-224")
+    script.tell(EchoJudged(0, 224 * 16, None)).expect()
+
+    script.speak(64).expect()
+    script.speak(32).expect("> check echo 0-320")
+    script.tell(EchoJudged(0, 320 * 16, is_echo=False)).expect(
+        "speech_started item_3 at 0", "> listen item_3 from 0 with lab/stt", *CUT_OFF
+    )
+
+
+def test_what_was_too_short_to_tell_is_taken_for_a_person(play: Play) -> None:
+    script = speaking(play, GUARDED)
+    script.speak(224).tell(EchoJudged(0, 224 * 16, None)).skip()
+
+    script.pause(224).expect()
+    script.pause(32).expect("speech_started item_3 at 0", "> listen item_3 from 0 with lab/stt", *CUT_OFF)
+
+
 def test_an_echo_longer_than_the_reply_is_still_an_echo(play: Play) -> None:
     script = speaking(play, GUARDED, seconds=0.2)
     script.speak(224).tell(EchoJudged(0, 224 * 16, is_echo=True)).skip()
