@@ -152,7 +152,10 @@ class JudgeTurn:
 
 @dataclass(frozen=True, slots=True)
 class CheckEcho:
-    """Say whether the input from `start` to `end` is the assistant's own voice; answered by `EchoJudged`."""
+    """Say whether the input from `start` to `end` is the assistant's own voice; answered by `EchoJudged`.
+
+    Here, too, the frames behind it wait for the answer.
+    """
 
     start: int
     end: int

@@ -37,7 +37,7 @@ __all__ = ["Hearing"]
 
 log = logging.getLogger(__name__)
 
-# Frames that may wait for a judgement (32 s of audio) before whoever sends them has to wait as well.
+# Frames that may wait for an answer (32 s of audio) before whoever sends them has to wait as well.
 _MAX_HELD = 1000
 
 # From 400 ms on a comparison with the assistant's voice can be relied on; in less, only a clear no counts.
@@ -77,8 +77,8 @@ class Hearing:
         self._detection: DetectorStream | None = None
         self._transcriptions: dict[Key, tuple[Transcription, asyncio.Task[None]]] = {}
         self._speaking: tuple[Key, int] | None = None  # the open utterance, and how far it has been fed
-        self._judging = False
-        self._held: deque[FrameScored] = deque()  # judged after the turn is
+        self._questions = 0  # to which the engine waits for an answer
+        self._held: deque[FrameScored] = deque()  # told after the answers
         self._has_room = asyncio.Event()
         self._has_room.set()
 
@@ -143,7 +143,7 @@ class Hearing:
 
     def _frame_scored(self, start: int, end: int, probability: float) -> None:
         frame = FrameScored(start, end, probability)
-        if not self._judging:
+        if not self._questions:
             self._tell(frame)
             return
         self._held.append(frame)
@@ -160,16 +160,19 @@ class Hearing:
 
     def judge(self, order: JudgeTurn) -> None:
         """Answer with `TurnJudged`; frames that come meanwhile wait for it."""
-        self._judging = True
+        self._questions += 1
         first = max(order.start, order.end - round(self._judge.window_seconds * TICK_RATE))
         audio = self._buffer.slice(first, order.end)
         self._spawn(self._judge_turn(order, audio, self._buffer.rate), f"judgement of {order.item_id}")
 
     async def _judge_turn(self, order: JudgeTurn, audio: bytes, rate: int) -> None:
         verdict = await self._judge.judge(audio, rate)
-        self._judging = False
-        self._dispatch(TurnJudged(order.item_id, order.end, verdict.probability, verdict.inference_ms))
-        while self._held and not self._judging:
+        self._answer(TurnJudged(order.item_id, order.end, verdict.probability, verdict.inference_ms))
+
+    def _answer(self, answer: TurnJudged | EchoJudged) -> None:
+        self._questions -= 1
+        self._dispatch(answer)
+        while self._held and not self._questions:
             self._tell(self._held.popleft())
         if len(self._held) <= _MAX_HELD // 2:
             self._has_room.set()
@@ -185,7 +188,8 @@ class Hearing:
             self._echo.forget(seconds)
 
     def check_echo(self, order: CheckEcho) -> None:
-        """Answer with `EchoJudged`."""
+        """Answer with `EchoJudged`; frames that come meanwhile wait for it."""
+        self._questions += 1
         audio = self._buffer.slice(order.start, order.end)
         self._spawn(self._compare(order, audio, self._buffer.rate), "comparison with the assistant")
 
@@ -198,7 +202,7 @@ class Hearing:
                 verdict = similarity >= ECHO or (None if similarity >= _DOUBT and not sure else False)
         except Exception:  # better an echo that interrupts than a user who cannot
             log.exception("an echo could not be looked for")
-        self._dispatch(EchoJudged(order.start, order.end, verdict))
+        self._answer(EchoJudged(order.start, order.end, verdict))
 
     # --- transcription --------------------------------------------------------------------------------
 
