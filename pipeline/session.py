@@ -82,7 +82,7 @@ __all__ = ["Observer", "Peer", "Player", "Session"]
 
 log = logging.getLogger(__name__)
 
-_STEP_S = 1  # a long append is taken in steps of a second, so that other sessions get their turn in between
+_STEPS_PER_SECOND = 5  # in which a long append is taken, so that other sessions get their turn in between
 
 
 class Peer(Protocol):
@@ -242,7 +242,7 @@ class Session:
         except InvalidRequest as error:
             self.dispatch(Refuse(error, event_id))
             return
-        step = bytes_per_sample(format.type) * _STEP_S * format.rate
+        step = bytes_per_sample(format.type) * (format.rate // _STEPS_PER_SECOND)
         if len(data) <= step:
             self._hearing.append(decode(data, format.type))
         else:

@@ -246,8 +246,8 @@ class Listener:
             if utterance is not None and utterance.announced:
                 self._detector.resume()  # the client was told of its beginning, and will be told of its end
             else:
-                # What was being transcribed for a commit by hand goes back to being plain buffered audio, with
-                # which the next turn begins.
+                # What was being transcribed for a commit by hand goes back to being plain buffered audio.
+                # The next turn begins with it.
                 self._transcripts.abandon()
                 self._unclaimed = self._end
         if self._detections and self._detections[-1][0] == self._end:

@@ -22,15 +22,13 @@ from pipeline.commands import (
     ToolCallOpened,
 )
 from pipeline.core.context import build_messages, request_tokens
-from pipeline.core.playback import SpokenText
+from pipeline.core.heard import HeardReplies
 from pipeline.core.reconfiguring import check_change
 from pipeline.core.response import Response
-from pipeline.core.speculation import Fact, Speculation
+from pipeline.core.speculation import Fact, Speculator
 from pipeline.core.state import State
 from pipeline.core.truncation import ContextKeeper
 from pipeline.effects import (
-    CutAudio,
-    ReportSpeculation,
     ReportTruncation,
     SpeechStyle,
     StartGeneration,
@@ -39,7 +37,7 @@ from pipeline.effects import (
 )
 from pipeline.errors import InvalidRequest
 from pipeline.events import ResponseStatus, StatusDetails, Usage
-from pipeline.items import InputAudio, Item, ItemReference, MessageItem, OutputAudio
+from pipeline.items import InputAudio, Item, ItemReference, MessageItem
 from providers.contracts import LlmRequest, TextPart, UserMessage
 from providers.errors import ContextTooLongError
 
@@ -67,11 +65,9 @@ class Responder:
         self._state = state
         self._is_pending = is_pending
         self._responses: dict[str, _Running] = {}
-        self._spoken: dict[str, SpokenText] = {}  # of messages in the conversation, by item id
+        self._heard = HeardReplies(state)
         self._contexts = ContextKeeper(state.catalog, state.conversation)
-        self._cuts: dict[str, int] = {}  # truncations that arrived before the message was done
-        self._speculation: Speculation | None = None
-        self._given_up: tuple[str, str] | None = None  # a turn and its words, for which none could be made
+        self._prepared = Speculator(state)
 
     @property
     def active(self) -> str | None:
@@ -84,7 +80,7 @@ class Responder:
     @property
     def has_spoken(self) -> bool:
         """Whether the conversation holds audio of the assistant."""
-        return bool(self._spoken)
+        return bool(self._heard)
 
     # --- beginning ------------------------------------------------------------------------------------
 
@@ -207,12 +203,10 @@ class Responder:
 
     def prepare(self, item_id: str, text: str) -> None:
         """Have a reply made to a turn that has probably ended with these words, and keep it back."""
-        state, known = self._state, self._speculation
-        if self._given_up == (item_id, text):
+        state = self._state
+        if self._prepared.has_answer(item_id, text):
             return
-        if known is not None and (known.item_id, known.text) == (item_id, text):
-            return
-        self.revoke("outdated")
+        self._prepared.revoke("outdated")
         if self._responses or any(self._is_pending(item.id, 0) for item in state.conversation):
             return
         context = [*state.conversation, MessageItem(item_id, "user", (InputAudio(text),))]
@@ -220,50 +214,24 @@ class Responder:
         try:
             fitted = self._contexts.fit(response.config, context, remember=False)
         except ContextTooLongError:
-            self._given_up = (item_id, text)  # told once the turn is over
-            return
-        order = self._order(response, fitted.items)
-        self._speculation = Speculation(state, response, order, item_id, text)
-        state.do(replace(order, speculative=True))
+            self._prepared.give_up(item_id, text)  # told once the turn is over
+        else:
+            self._prepared.start(response, self._order(response, fitted.items), item_id, text)
 
     def take_prepared(self, item_id: str) -> Response | None:
         """The response, not announced yet, that was prepared for the turn of that item."""
-        speculation = self._speculation
-        return speculation.response if speculation is not None and speculation.item_id == item_id else None
+        return self._prepared.response_to(item_id)
 
-    def revoke(self, outcome: Literal["revoked", "outdated", "failed"]) -> None:
+    def revoke(self, outcome: Literal["revoked", "outdated"]) -> None:
         """Drop what was prepared, if anything was."""
-        speculation, self._speculation = self._speculation, None
-        if speculation is not None:
-            if outcome != "failed":
-                self._state.do(StopGeneration(speculation.response.id))
-            self._report(speculation, outcome)
-
-    def _give_up(self) -> None:
-        assert self._speculation is not None
-        self._given_up = (self._speculation.item_id, self._speculation.text)
-        self.revoke("failed")
+        self._prepared.revoke(outcome)
 
     def _adopt(self, running: _Running, order: StartGeneration) -> bool:
         """Tell the response what was prepared for it, if it is just what would be asked for now."""
-        speculation = self._speculation
-        if speculation is None or speculation.response is not running.response:
-            return False
-        if speculation.order != order:
-            self.revoke("outdated")
-            return False
-        self._speculation = None
-        self._report(speculation, "used")
-        running.response.skip_clauses(speculation.spoken)
-        for fact in speculation.facts:
+        facts = self._prepared.use(running.response, order)
+        for fact in facts or ():
             self.take(fact)
-        return True
-
-    def _report(
-        self, speculation: Speculation, outcome: Literal["used", "revoked", "outdated", "failed"]
-    ) -> None:
-        seconds = self._state.now - speculation.began
-        self._state.do(ReportSpeculation(speculation.response.id, outcome, seconds))
+        return facts is not None
 
     # --- transcripts ----------------------------------------------------------------------------------
 
@@ -295,12 +263,7 @@ class Responder:
 
     def take(self, fact: Fact) -> None:
         """What the model or the voice of some response has to tell."""
-        speculation = self._speculation
-        if speculation is not None and speculation.response.id == fact.response_id:
-            speculation.hold(fact)
-            if speculation.is_endless:
-                self._state.do(StopGeneration(fact.response_id))
-                self._give_up()
+        if self._prepared.hold(fact):
             return
         match fact:
             case SpeechSynthesized():
@@ -322,7 +285,7 @@ class Responder:
             response = running.response
             response.add_text(fact.text, self._state.now)
             if response.in_conversation and response.speaks and response.message_id is not None:
-                self._spoken[response.message_id] = response.spoken
+                self._heard.add(response.message_id, response.spoken)
             self._stop_if_endless(running)
 
     def _call_opened(self, fact: ToolCallOpened) -> None:
@@ -360,9 +323,8 @@ class Responder:
             self._complete(running)
 
     def failed(self, fact: GenerationFailed) -> None:
-        if self._speculation is not None and self._speculation.response.id == fact.response_id:
-            self._give_up()  # it is tried anew once the turn is over, and its failure told then
-            return
+        if self._prepared.failed(fact.response_id):
+            return  # it is tried anew once the turn is over, and its failure told then
         if running := self._running(fact.response_id):
             if not fact.started:
                 running.request = None
@@ -422,8 +384,8 @@ class Responder:
         del self._responses[response.id]
         if response.in_conversation:
             self._state.idle_since = max(self._state.now, self._state.playback.ends_at)
-        if message_id is not None and message_id in self._cuts:
-            self._cut(message_id, self._cuts.pop(message_id))
+        if message_id is not None:
+            self._heard.message_closed(message_id)
 
     # --- truncation -----------------------------------------------------------------------------------
 
@@ -432,26 +394,16 @@ class Responder:
 
         Beyond the end is no error: players report late, and clients treat a refusal as fatal.
         """
-        spoken = self._spoken.get(item_id)
-        if spoken is None:
-            raise InvalidRequest(
-                "Only model output audio messages can be truncated.", code="unsupported_content_type"
-            )
-        milliseconds = min(milliseconds, spoken.milliseconds)
-        if any(running.response.message_id == item_id for running in self._responses.values()):
-            self._cuts[item_id] = milliseconds
-        else:
-            self._cut(item_id, milliseconds)
-        return milliseconds
+        still_open = any(running.response.message_id == item_id for running in self._responses.values())
+        return self._heard.truncate(item_id, milliseconds, still_open=still_open)
 
     def spoke(self, item_id: str) -> bool:
         """Whether that item was spoken by the assistant."""
-        return item_id in self._spoken
+        return item_id in self._heard
 
     def item_deleted(self, item_id: str) -> None:
         """Forget the item; a response that waited for its transcript waits no longer."""
-        self._spoken.pop(item_id, None)
-        self._cuts.pop(item_id, None)
+        self._heard.forget(item_id)
         self._contexts.forget(item_id)
         for running in list(self._responses.values()):
             running.response.item_deleted(item_id)
@@ -461,18 +413,6 @@ class Responder:
                 running.context = [item for item in running.context if item.id != item_id]
                 if not kept:
                     self._generate(running)
-
-    def _cut(self, item_id: str, milliseconds: int) -> None:
-        conversation, spoken = self._state.conversation, self._spoken.get(item_id)
-        item = conversation.get(item_id)
-        if spoken is None or not isinstance(item, MessageItem) or not item.content:
-            return
-        part = item.content[0]
-        if not isinstance(part, OutputAudio):
-            return  # another item, to which a client gave the id of a deleted one
-        conversation.set_transcript(item_id, 0, spoken.heard(part.transcript, milliseconds))
-        spoken.cut(milliseconds)
-        self._state.do(CutAudio(item_id, 0, milliseconds))
 
 
 def _with_transcript(item: Item, clip: Clip, text: str) -> Item:

@@ -5,6 +5,10 @@ ends as it was foreseen, the collected facts are told to the response as if they
 not, they are dropped, and no client, and nothing in the conversation, ever knew of them.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
 from pipeline.commands import (
     GenerationFinished,
     SpeechFinished,
@@ -16,9 +20,9 @@ from pipeline.commands import (
 from pipeline.core.clauses import ClauseCutter
 from pipeline.core.response import Response
 from pipeline.core.state import State
-from pipeline.effects import Speak, StartGeneration
+from pipeline.effects import ReportSpeculation, Speak, StartGeneration, StopGeneration
 
-__all__ = ["Fact", "Speculation"]
+__all__ = ["Fact", "Speculator"]
 
 Fact = (
     TextGenerated
@@ -30,7 +34,7 @@ Fact = (
 )
 
 
-class Speculation:
+class _Speculation:
     """The response is not announced; `facts` are what it will be told once it is."""
 
     def __init__(
@@ -44,13 +48,8 @@ class Speculation:
         self.began = state.now
         self._state = state
         self._cutter = ClauseCutter()
-        self._spoken = 0  # clauses
+        self.spoken = 0  # clauses that the voice was given already
         self._chars = 0
-
-    @property
-    def spoken(self) -> int:
-        """How many clauses the voice was given already."""
-        return self._spoken
 
     def hold(self, fact: Fact) -> None:
         """Collect what the model and the voice report; let the voice begin with the first clause."""
@@ -71,6 +70,83 @@ class Speculation:
         return self._chars > limits.max_reply_chars or len(self.facts) > limits.max_reply_chars
 
     def _speak(self, clause: str) -> None:
-        if clause and not self._spoken and self.response.speaks:
-            self._spoken = 1
+        if clause and not self.spoken and self.response.speaks:
+            self.spoken = 1
             self._state.do(Speak(self.response.id, clause))
+
+
+class Speculator:
+    """At most one reply that is prepared, and what becomes of it."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._current: _Speculation | None = None
+        self._given_up: tuple[str, str] | None = None  # a turn and its words, for which none could be made
+
+    def has_answer(self, item_id: str, text: str) -> bool:
+        """Whether nothing needs to be done about that turn with these words: it is in hand, or hopeless."""
+        known = self._current
+        return self._given_up == (item_id, text) or (
+            known is not None and (known.item_id, known.text) == (item_id, text)
+        )
+
+    def start(self, response: Response, order: StartGeneration, item_id: str, text: str) -> None:
+        """Have the reply made, and keep it back."""
+        self._current = _Speculation(self._state, response, order, item_id, text)
+        self._state.do(replace(order, speculative=True))
+
+    def response_to(self, item_id: str) -> Response | None:
+        """The response that is prepared for the turn of that item."""
+        known = self._current
+        return known.response if known is not None and known.item_id == item_id else None
+
+    def hold(self, fact: Fact) -> bool:
+        """Keep back what the model or the voice report, if it is of the reply that is prepared."""
+        known = self._current
+        if known is None or known.response.id != fact.response_id:
+            return False
+        known.hold(fact)
+        if known.is_endless:
+            self._state.do(StopGeneration(fact.response_id))
+            self._drop_hopeless(known)
+        return True
+
+    def failed(self, response_id: str) -> bool:
+        """Whether that failure is of the reply that is prepared, which is then given up."""
+        known = self._current
+        if known is None or known.response.id != response_id:
+            return False
+        self._drop_hopeless(known)
+        return True
+
+    def give_up(self, item_id: str, text: str) -> None:
+        """No reply to that turn with these words can be prepared."""
+        self._given_up = (item_id, text)
+
+    def use(self, response: Response, order: StartGeneration) -> Sequence[Fact] | None:
+        """What the announced `response` is to be told, if just that was prepared; else None."""
+        known = self._current
+        if known is None or known.response is not response:
+            return None
+        if known.order != order:
+            self.revoke("outdated")
+            return None
+        self._current = None
+        self._report(known, "used")
+        response.skip_clauses(known.spoken)
+        return known.facts
+
+    def revoke(self, outcome: Literal["revoked", "outdated"]) -> None:
+        """Drop what is prepared, if anything is."""
+        known, self._current = self._current, None
+        if known is not None:
+            self._state.do(StopGeneration(known.response.id))
+            self._report(known, outcome)
+
+    def _drop_hopeless(self, known: _Speculation) -> None:
+        self.give_up(known.item_id, known.text)
+        self._current = None
+        self._report(known, "failed")
+
+    def _report(self, known: _Speculation, outcome: Literal["used", "revoked", "outdated", "failed"]) -> None:
+        self._state.do(ReportSpeculation(known.response.id, outcome, self._state.now - known.began))
