@@ -16,6 +16,9 @@ from benchmarks.turns.systems import PIPECAT, silence_of
 __all__ = ["Results", "as_json", "print_tables", "print_worst"]
 
 
+_VOICES = {"all": "", "human": "human", "synthetic": "espeak"}
+
+
 @dataclass(slots=True)
 class Results:
     """Everything that was played, and what every system made of it, by its name and the clip's."""
@@ -25,10 +28,11 @@ class Results:
     heard: dict[str, dict[str, Heard]] = field(default_factory=dict)
     talked_over: dict[str, dict[str, Heard]] = field(default_factory=dict)  # while the assistant was heard
 
-    def outcomes(self, system: str, kind: str | None = None) -> list[Outcome]:
+    def outcomes(self, system: str, kind: str | None = None, voices: str = "") -> list[Outcome]:
+        """With the clips of one kind of speech, and of voices whose names begin like that."""
         heard = self.heard[system]
         clips = (clip for clip in self.clips if clip.is_speech and kind in (None, clip.kind))
-        return [judge(clip, heard[clip.name]) for clip in clips]
+        return [judge(clip, heard[clip.name]) for clip in clips if clip.voice.startswith(voices)]
 
     @property
     def kinds(self) -> list[str]:
@@ -50,20 +54,21 @@ class _Interruptions:
 def print_tables(results: Results, console: Console) -> None:
     for line in results.missing:
         console.print(f"[yellow]missing: {line}")
-    scores = {name: _score(results.outcomes(name)) for name in results.heard}
+    for about, voices in _VOICES.items():
+        scores = {name: _score(results.outcomes(name, voices=voices)) for name in results.heard}
+        _print_overall(about, scores, console)
+        _print_comparison(about, scores, console)
     if results.kinds:
-        _print_overall(results, scores, console)
-        _print_comparison(scores, console)
         _print_kinds(results, console)
     if any(not clip.is_speech for clip in results.clips):
         _print_interruptions(results, console)
 
 
-def _print_overall(results: Results, scores: dict[str, Score | None], console: Console) -> None:
-    speech = [clip for clip in results.clips if clip.is_speech]
-    human = sum(clip.voice.startswith("human") for clip in speech)
-    title = f"{len(speech)} utterances ({human} of human speech); delays from the true end of the voice, ms"
-    table = Table(title=title)
+def _print_overall(about: str, scores: dict[str, Score | None], console: Console) -> None:
+    count = max((own.clips for own in scores.values() if own is not None), default=0)
+    if not count:
+        return
+    table = Table(title=f"{about}: {count} utterances; delays from the true end of the voice, ms")
     table.add_column("system")
     for heading in ("cut off", "95 %", "pauses cut", "missed", "median", "95 %", "p95", "95 %"):
         table.add_column(heading, justify="right")
@@ -83,11 +88,11 @@ def _print_overall(results: Results, scores: dict[str, Score | None], console: C
     console.print(table)
 
 
-def _print_comparison(scores: dict[str, Score | None], console: Console) -> None:
+def _print_comparison(about: str, scores: dict[str, Score | None], console: Console) -> None:
     rows = _comparison(scores)
     if not rows:
         return
-    table = Table(title="At the same share of utterances cut off: plain silence would wait")
+    table = Table(title=f"{about}: at the same share of utterances cut off, plain silence would wait")
     for heading in ("system", "window", "median", "times", "p95", "times", "beside Pipecat"):
         table.add_column(heading, justify="left" if heading in ("system", "beside Pipecat") else "right")
     for row in rows:
@@ -216,11 +221,19 @@ def print_worst(results: Results, console: Console, count: int) -> None:
 
 def as_json(results: Results) -> dict[str, Any]:
     """Scores over all and by kind, and each clip with what every system did."""
-    scores = {name: _score(results.outcomes(name)) for name in results.heard}
     has_silence = any(not clip.is_speech for clip in results.clips)
-    report: dict[str, Any] = {"missing": results.missing, "systems": {}, "comparison": _comparison(scores)}
-    for name, own in scores.items():
-        entry: dict[str, Any] = {"all": own.plain() if own else None}
+    report: dict[str, Any] = {"missing": results.missing, "systems": {}, "comparison": {}}
+    scores = {
+        voices: {name: _score(results.outcomes(name, voices=voices)) for name in results.heard}
+        for voices in _VOICES.values()
+    }
+    for about, voices in _VOICES.items():
+        report["comparison"][about] = _comparison(scores[voices])
+    for name in results.heard:
+        entry: dict[str, Any] = {}
+        for about, voices in _VOICES.items():
+            own = scores[voices][name]
+            entry[about] = own.plain() if own else None
         entry["kinds"] = {kind: score(results.outcomes(name, kind)).plain() for kind in results.kinds}
         if has_silence and results.talked_over.get(name):
             found = _interruptions(results, name)

@@ -78,7 +78,7 @@ class Synthetic:
         runs = loud_runs(samples)
         pauses = [Pause(*gap) for gap in _gaps(samples)]
         splits = tuple(1000 * split / RATE for split in spoken.splits)
-        plain = text.replace("| ", "")
+        plain = text.replace(", | ", " ").replace("| ", "")
         name = f"espeak {zlib.crc32(text.encode()):08x}"
         return Take(
             samples,

@@ -25,16 +25,18 @@ COMPLETE = (
     "Please call me back in the afternoon.",
     "It stopped working after the last update.",
 )
-# A bar is where the speaker stops to think: nobody can have finished there.
+
+# A bar is where the speaker stops to think: nobody can have finished there. The comma keeps the voice up, as
+# people do who mean to go on.
 SENTENCES = (
-    "I would like to book a table | for four people on Friday.",
-    "Could you tell me whether the | pharmacy is open on Sunday?",
-    "I was calling because my | order has not arrived yet.",
-    "We need to move the meeting to | Thursday afternoon.",
-    "She said that we should | wait until the rain stops.",
-    "The problem is that it | never starts before nine.",
-    "Do you know if there is a | train to the airport tonight?",
-    "I left my keys at the office and | now I cannot get in.",
+    "I would like to book a, | table for four people on Friday.",
+    "Could you tell me whether the, | pharmacy is open on Sunday?",
+    "I was calling because my, | order has not arrived yet.",
+    "We need to move the meeting to, | Thursday afternoon.",
+    "She said that we should wait until the, | rain stops.",
+    "The problem is that it, | never starts before nine.",
+    "Do you know if there is a, | train to the airport tonight?",
+    "I left my keys at the office and, | now I cannot get in.",
 )
 FILLED = (
     "I was hoping to, um, | change my reservation.",
