@@ -12,6 +12,7 @@ state lives on the event loop; the thread computes what it is handed, and nothin
 
 import asyncio
 import logging
+import math
 import queue
 import threading
 import time
@@ -23,7 +24,7 @@ from pipeline.audio.resample import Frames, Piece, frames
 from pipeline.ticks import TICK_RATE
 from providers.contracts import Vad, VadFrame
 
-__all__ = ["DetectorStream", "SpeechDetector"]
+__all__ = ["DetectorStream", "Overload", "SpeechDetector"]
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ class SpeechDetector:
         self._timer: asyncio.TimerHandle | None = None
         self._busy = False  # a call is running, or being reported
         self._closed = False
-        self._load = _Load(vad.frame_samples / vad.sample_rate)
+        self._load = Overload(vad.frame_samples / vad.sample_rate)
 
     async def __aenter__(self) -> "SpeechDetector":
         self._loop = asyncio.get_running_loop()
@@ -147,16 +148,17 @@ class SpeechDetector:
         return scores
 
 
-class _Load:
+class Overload:
     """Notices when calls take longer than the audio that they judge, so that live streams fall behind."""
 
     def __init__(self, frame_s: float) -> None:
+        """`frame_s`: how much audio of each stream one call judges, in seconds."""
         self._frame_s = frame_s
         self._since: float | None = None
-        self._warned = -_WARN_AGAIN_S
+        self._warned = -math.inf
 
     def took(self, began: float, ended: float, count: int) -> None:
-        """A call of so many frames ran from `began` to `ended`, in seconds."""
+        """A call with so many streams ran from `began` to `ended`, in seconds; warns, but not every time."""
         if ended - began <= self._frame_s:
             self._since = None
             return

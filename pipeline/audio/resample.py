@@ -24,7 +24,6 @@ _KAISER_BETA = 6.5
 _TRANSITION = 1.3  # half of the transition band, in Nyquist frequencies per crossing
 _STEP = 24_000  # samples converted at once, so that a long recording needs no matrix of its length
 _WIDE = 16  # output samples that one row of a product should make: with fewer, copying windows costs more
-_PRODUCT = 1 << 18  # multiplications: OpenBLAS shares larger products among threads, which wait by spinning
 
 
 @lru_cache(maxsize=64)
@@ -107,8 +106,8 @@ class Piece:
 class Frames:
     """Cuts frames out of the audio of many streams, converted in one go. Holds no state of any stream.
 
-    Gives the samples that `Resampler` gives, from as much input. Cheap, because frames share one matrix
-    product: 6 us for each of 4 frames of 32 ms, 3 us for each of 64.
+    Gives the samples that `Resampler` gives, from as much input; and for a frame the very same ones whatever
+    it is cut together with. At 24 kHz it takes 6 us for each of 4 frames of 32 ms, 3 us for each of 64.
     """
 
     def __init__(self, rate_in: int, rate_out: int, frame_samples: int) -> None:
@@ -124,7 +123,8 @@ class Frames:
         for block in range(blocks):
             top, left = block * self._down, block * self._up
             self._wide[top : top + len(narrow), left : left + self._up] = narrow
-        self._together = max(1, _PRODUCT // self._wide.size)  # rows
+        latest = self._up - gcd(self._up, frame_samples)  # where in its first block a frame may begin
+        self._rows = -(-(latest + frame_samples) // (blocks * self._up))
 
     def available(self, samples: int) -> int:
         """How many frames so many samples of input make."""
@@ -143,24 +143,24 @@ class Frames:
         """The frame that each piece makes, in PCM16 mono."""
         if self._same or not pieces:
             return [piece.pcm for piece in pieces]
-        starts = [piece.number * self._samples % self._up for piece in pieces]  # where, in its first block
         length, width = self._wide.shape
-        height = -(-(max(starts) + self._samples) // width)
-        size = length + (height - 1) * self._stride
+        size = length + (self._rows - 1) * self._stride
         joined = b"".join([piece.pcm.ljust(2 * size, b"\0") for piece in pieces])
         data = np.frombuffer(joined, "<i2").astype(np.float32)
         step = data.itemsize
-        shape, strides = (len(pieces), height, length), (size * step, self._stride * step, step)
-        windows = np.ndarray(shape, data.dtype, data, strides=strides).reshape(-1, length)
-        made = np.empty((len(windows), width), np.float32)
-        for row in range(0, len(windows), self._together):
-            rows = slice(row, row + self._together)
-            np.dot(windows[rows], self._wide, out=made[rows])
+        shape, strides = (len(pieces), self._rows, length), (size * step, self._stride * step, step)
+        windows = np.ndarray(shape, data.dtype, data, strides=strides).copy()
+        # A product for each frame: in one for all, a frame's place would decide how its sums are rounded. And
+        # a product as small as these stays in this thread.
+        made = np.matmul(windows, self._wide)
         np.rint(made, out=made)
         np.minimum(made, 32767, out=made)
         np.maximum(made, -32768, out=made)
         result = made.astype("<i2").tobytes()
-        heads = [2 * (index * height * width + start) for index, start in enumerate(starts)]
+        heads = [
+            2 * (index * self._rows * width + piece.number * self._samples % self._up)
+            for index, piece in enumerate(pieces)
+        ]
         return [result[head : head + 2 * self._samples] for head in heads]
 
 

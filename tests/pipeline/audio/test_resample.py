@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline.audio.resample import Resampler, resample
+from pipeline.audio.resample import Piece, Resampler, frames, resample
 from tests.chance import examples
 from tests.speech import recording
 
@@ -129,3 +129,64 @@ def test_a_long_recording_is_the_same_as_its_parts_joined() -> None:
 
     difference = samples(b"".join([*parts, resampler.flush()])) - samples(resample(speech, 24_000, 16_000))
     assert np.abs(difference).max() <= 1
+
+
+# --- frames -----------------------------------------------------------------------------------------------
+
+FRAME = 512
+
+
+def pieces_of(speech: bytes, rate: int) -> list[Piece]:
+    """What all frames of a recording at 16 kHz are made of."""
+    cutter, pieces = frames(rate, 16_000, FRAME), []
+    for number in range(cutter.available(len(speech) // 2)):
+        start, end = cutter.span(number)
+        pieces.append(Piece(number, bytes(2 * max(0, -start)) + speech[2 * max(0, start) : 2 * end]))
+    return pieces
+
+
+@pytest.mark.parametrize("rate", [*RATES, 22_050, 32_000])
+def test_frames_are_what_the_resampler_gives_and_as_many(rate: int) -> None:
+    speech = recording("clone-test", rate)
+
+    cut = b"".join(frames(rate, 16_000, FRAME).cut(pieces_of(speech, rate)))
+
+    streamed = Resampler(rate, 16_000).process(speech)
+    assert len(cut) == len(streamed) // (2 * FRAME) * 2 * FRAME
+    assert np.abs(samples(cut) - samples(streamed[: len(cut)])).max() <= 1
+
+
+@pytest.mark.parametrize("rate", [*RATES, 32_000])
+def test_a_frame_needs_the_audio_of_its_span_and_no_more(rate: int) -> None:
+    cutter = frames(rate, 16_000, FRAME)
+
+    for number in range(200):
+        _, end = cutter.span(number)
+        assert cutter.available(end - 1) <= number < cutter.available(end)
+
+
+@examples(40)
+@given(
+    rate=st.sampled_from([8_000, 24_000, 32_000, 44_100, 48_000]),
+    chosen=st.lists(st.integers(0, 99), min_size=1, max_size=40),
+)
+def test_a_frame_is_the_same_to_the_last_bit_in_any_company(rate: int, chosen: list[int]) -> None:
+    cutter, pieces = frames(rate, 16_000, FRAME), pieces_of(recording("clone-test", rate), rate)
+
+    together = cutter.cut([pieces[number] for number in chosen])
+
+    assert together == [cutter.cut([pieces[number]])[0] for number in chosen]
+
+
+@pytest.mark.parametrize("value", [-32_768, 32_767])
+def test_frames_at_full_scale_do_not_overflow(value: int) -> None:
+    loud = pcm(np.where(np.arange(24_000) % 480 < 240, value, 0))
+
+    cut = samples(b"".join(frames(24_000, 16_000, FRAME).cut(pieces_of(loud, 24_000))))
+
+    assert np.abs(cut).max() >= 32_767  # what swings over the edge is clipped
+    assert np.abs(cut - samples(resample(loud, 24_000, 16_000))[: len(cut)]).max() <= 1
+
+
+def test_nothing_is_cut_out_of_nothing() -> None:
+    assert frames(24_000, 16_000, FRAME).cut([]) == []
