@@ -43,9 +43,15 @@ _NOISE = 100.0
 _QUANTUM = 4.0  # steps of a stored sample per unit of the whitened waveform; loud speech stays below 127
 
 _SHORTEST, _LONGEST = 0.15, 1.0  # seconds that can be judged, and that are
-# The correlation at which the waveform is surely the same, for 0.3 s. What two voices reach by chance falls
-# with the root of the length.
-_CERTAIN, _CERTAIN_S = 0.25, 0.3
+# What a match is measured by: what the stretch reaches by chance in nine of ten other segments of what was
+# played. A voice with a clear pitch reaches more than a breath.
+_SEGMENT = 2048  # samples
+_QUANTILE = 0.9
+_SURE = 2.0  # times chance
+# Bounds of chance for stretches of 0.3 s; with the length it falls like its root. The upper one keeps a
+# sentence that was played several times from being its own chance, the lower one is for pauses. The middle
+# one is what voices reach, and stands for the segments that are missing where little was played.
+_CHANCE, _CHANCE_S, _SEGMENTS = (0.08, 0.125, 0.2), 0.3, 8
 # How far below a band's mean its power counts. Less would follow the noise between syllables.
 _DEPTH = 0.06
 # The least energy of a place in what was played, beside the loudest: silence matches anything.
@@ -126,8 +132,7 @@ class EchoDetector:
         if len(played) < len(heard):
             return 0.0
         place, match = _best_match(played, white)
-        certain = _CERTAIN * math.sqrt(_CERTAIN_S * _RATE / len(heard))
-        return min(1.0, match / certain) * max(0.0, _agreement(heard, levels, place))
+        return min(1.0, match / _SURE) ** 2 * max(0.0, _agreement(heard, levels, place))
 
     def _snapshot(self, silence: int) -> tuple[NDArray[np.int8], NDArray[np.uint8]]:
         """All that is kept and some blocks of silence: samples, shape (128 n,), and levels, shape (n, 16)."""
@@ -191,7 +196,7 @@ class _Analysis:
 
 
 def _best_match(played: NDArray[np.int8], white: _Floats) -> tuple[int, float]:
-    """Where in `played` the stretch begins most probably, and the correlation there, 0 to 1."""
+    """Where in `played` the stretch begins most probably, and how well it fits there: 1 is by chance."""
     length = len(white)
     step = _TRANSFORM - length + 1
     places = len(played) - length + 1
@@ -208,12 +213,22 @@ def _best_match(played: NDArray[np.int8], white: _Floats) -> tuple[int, float]:
     touched = -(-length // _HOP) + 1
     first = np.arange(-(-places // _HOP))
     energy = sums[np.minimum(first + touched, len(blocks))] - sums[first]
-    weight = 1.0 / (energy + _SILENT * energy.max() + 1.0)
+    weight = 1.0 / ((energy + _SILENT * energy.max() + 1.0) * np.vdot(white, white))
     # Squares: a loudspeaker may be wired the other way round.
     scores = np.square(products)
     scores *= np.repeat(weight.astype(np.float32), _HOP)[:places]
     place = int(np.argmax(scores))
-    return place, float(np.sqrt(scores[place] / np.vdot(white, white)))
+    return place, math.sqrt(scores[place]) / _chance(scores, place, length)
+
+
+def _chance(scores: _Floats, place: int, length: int) -> float:
+    """The correlation that the stretch reaches where it does not belong; `scores` are squares of it."""
+    least, usual, most = (math.sqrt(_CHANCE_S * _RATE / length) * bound for bound in _CHANCE)
+    whole = scores[: len(scores) // _SEGMENT * _SEGMENT].reshape(-1, _SEGMENT)
+    own = place // _SEGMENT
+    peaks = np.sqrt(np.concatenate((whole[: max(0, own - 1)], whole[own + 2 :])).max(axis=1))
+    peaks = np.pad(peaks, (0, max(0, _SEGMENTS - len(peaks))), constant_values=usual)
+    return min(max(float(np.quantile(peaks, _QUANTILE)), least), most)
 
 
 def _agreement(heard: _Floats, levels: NDArray[np.uint8], place: int) -> float:
