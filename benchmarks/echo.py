@@ -281,12 +281,12 @@ def _missed(place: str, snr: float | None) -> tuple[int, int, int]:
     misses = []
     for assistant in range(len(scene().played)):
         for number in range(2):
-            whole = _returned(assistant, place, number)
+            voice = whole = _returned(assistant, place, number)
             if snr is not None:
                 whole = whole + at_level(coloured(len(whole), rng, slope=1), LEVEL - snr)
-            level = level_of(whole)
+            level = level_of(voice)
             for end in range(window, len(whole), step):
-                if decibels(whole[end - step : end]) > level - 18:
+                if decibels(voice[end - step : end]) > level - 18:
                     stretch = to_pcm(whole[end - window : end])
                     misses.append(not scene().ears[assistant].is_echo(stretch, RATE))
             misses.append(False)
@@ -314,9 +314,9 @@ def _costs() -> None:
         stretch = to_pcm(_spoken(scene().people[0], ms, np.random.default_rng(0)))
         times = []
         for _ in range(30):
-            begun = time.perf_counter()
+            begun = time.process_time()
             ear.similarity(stretch, RATE)
-            times.append(time.perf_counter() - begun)
+            times.append(time.process_time() - begun)
         print(f"Comparing {ms} ms with {PLAYED_S} s: {1000 * float(np.median(times)):.1f} ms.")
 
 
