@@ -152,7 +152,7 @@ def test_a_file_with_another_network_is_refused(
     damaged.write_bytes(whole[: int(len(whole) * kept)])
     monkeypatch.setattr("providers.vad.silero.wheel_file", lambda package, path: damaged)
 
-    with pytest.raises(ProviderError, match=r"not that of Silero VAD 6"):
+    with pytest.raises(ProviderError, match=r"cannot be loaded as Silero VAD 6"):
         SileroVad()
 
 
