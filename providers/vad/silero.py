@@ -49,7 +49,8 @@ class SileroVad:
             model = build(file.read_bytes())
         except ValueError as error:
             raise ProviderError(
-                f"the model file {file.name} cannot be loaded as Silero VAD 6: {error}; install `silero-vad` 6.2"
+                f"the model file {file.name} cannot be loaded as Silero VAD 6: {error};"
+                " install `silero-vad` 6.2"
             ) from error
         self._model = _open(model)
         self.infer([VadFrame(self.new_stream(), bytes(2 * FRAME_SAMPLES))])  # the first run costs more
