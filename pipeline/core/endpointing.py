@@ -20,16 +20,29 @@ __all__ = ["MAX_WAITS_MS", "Decision", "Evidence", "decide"]
 # The longest waits, as published for the protocol.
 MAX_WAITS_MS: dict[Eagerness, int] = {"low": 8000, "medium": 4000, "auto": 4000, "high": 2000}
 
-# Waits in ms at log odds of -3 (5 % over), -1.5 (18 %), 0 (50 %), 1.5 (82 %) and 2.5 (92 %), logarithmic in
-# between. In the middle is what a plain silence window would be: that is the wait where nothing is known.
-_STEPS = (-3.0, -1.5, 0.0, 1.5, 2.5)
+# Waits in ms at these log odds (5 % over at -3, 18 % at -1.5, 50 % at 0, 82 % at 1.5, 92 % at 2.5), logarithmic
+# in between. The longest is for what two witnesses find unfinished. Found with `benchmarks/turns`: at as many
+# utterances cut off, a plain silence window would have to wait for more than twice as long.
+_STEPS = (-6.0, -3.0, -1.5, 0.0, 1.5, 2.5)
 _WAITS: dict[Eagerness, tuple[int, ...]] = {
-    "low": (MAX_WAITS_MS["low"], 4000, 1600, 700, 350),
-    "medium": (MAX_WAITS_MS["medium"], 2100, 1000, 420, 250),
-    "high": (MAX_WAITS_MS["high"], 1150, 600, 300, 200),
+    "low": (MAX_WAITS_MS["low"], 5000, 3000, 1500, 700, 350),
+    "medium": (MAX_WAITS_MS["medium"], 2500, 1600, 800, 380, 220),
+    "high": (MAX_WAITS_MS["high"], 1500, 900, 280, 190, 160),
 }
-_WAITS["auto"] = _WAITS["medium"]
-_LOG_WAITS = {eagerness: tuple(map(log, waits)) for eagerness, waits in _WAITS.items()}
+# Where neither the sound nor an engine is known, the wait is that of a plain silence window.
+_WAITS_BY_WORDS: dict[Eagerness, tuple[int, ...]] = {
+    "low": (MAX_WAITS_MS["low"], 8000, 4000, 1600, 700, 350),
+    "medium": (MAX_WAITS_MS["medium"], 4000, 2100, 1000, 420, 250),
+    "high": (MAX_WAITS_MS["high"], 2000, 1150, 600, 300, 200),
+}
+
+
+def _logarithms(table: dict[Eagerness, tuple[int, ...]]) -> dict[Eagerness, tuple[float, ...]]:
+    logarithms = {eagerness: tuple(map(log, waits)) for eagerness, waits in table.items()}
+    return {**logarithms, "auto": logarithms["medium"]}
+
+
+_LOG_WAITS, _LOG_WAITS_BY_WORDS = _logarithms(_WAITS), _logarithms(_WAITS_BY_WORDS)
 
 # How far a witness can move the odds. For the sound, being sure that it is over counts for less than being
 # sure that it is not: whole sentences in the middle of a turn sound finished, too.
@@ -132,7 +145,8 @@ def decide(evidence: Evidence, eagerness: Eagerness) -> Decision:
     if engine is not None:
         total += engine
     likely = total >= 0.0 if not alone else total > 0.0 and evidence.silence_ms >= _WORDS_ALONE_AFTER_MS
-    return Decision(_wait(total, eagerness), likely, _reason(evidence, wording, words, total))
+    waits = (_LOG_WAITS_BY_WORDS if alone else _LOG_WAITS)[eagerness]
+    return Decision(_wait(total, waits), likely, _reason(evidence, wording, words, total))
 
 
 def _odds(probability: float, bounds: tuple[float, float]) -> float:
@@ -153,11 +167,10 @@ def _odds_of_words(wording: Wording, evidence: Evidence) -> float:
     return 0.0
 
 
-def _wait(total: float, eagerness: Eagerness) -> int:
+def _wait(total: float, waits: tuple[float, ...]) -> int:
     total = min(_STEPS[-1], max(_STEPS[0], total))
     above = min(bisect_right(_STEPS, total), len(_STEPS) - 1)
     share = (total - _STEPS[above - 1]) / (_STEPS[above] - _STEPS[above - 1])
-    waits = _LOG_WAITS[eagerness]
     return round(exp(waits[above - 1] + share * (waits[above] - waits[above - 1])))
 
 

@@ -51,13 +51,14 @@ def is_backchannel(text: str) -> bool:
 
 @dataclass(slots=True)
 class _Candidate:
-    at: int  # tick at which the sound began
+    at: int  # tick at which the sound began, or what may be a person's part of it
+    heard_from: int = 0  # tick at which all of it began
     speech: int = 0  # ticks of it that were speech
     end: int = 0  # of what has been judged
     asked: tuple[int, int] | None = None  # the stretch whose comparison is on its way
     checked: int = 0  # how much speech the last comparison knew of
     step: int = _ECHO_STEP  # how much more the next one is to know
-    no_echo: bool = False
+    people: int = 0  # answers in a row that it is no echo
     was_echo: bool = False
 
 
@@ -83,7 +84,7 @@ class Guard:
         return state.now < state.playback.ends_at + TAIL_S and state.playback.ends_at > 0
 
     def begin(self, at: int) -> None:
-        self._candidate = _Candidate(at)
+        self._candidate = _Candidate(at, heard_from=at)
 
     def drop(self) -> None:
         """The candidate is gone, with the buffer that it was in."""
@@ -105,11 +106,11 @@ class Guard:
         candidate.asked = None
         candidate.step = _DOUBT_STEP if is_echo is None else _ECHO_STEP
         if is_echo:
-            candidate.was_echo = True
-            # All of it up to here was the assistant. What follows is heard on its own.
+            candidate.was_echo, candidate.people = True, 0
+            # All of it up to here was the assistant.
             candidate.at = max(candidate.at, end - _ECHO_STEP)
         elif is_echo is not None:
-            candidate.no_echo = True
+            candidate.people += 1
 
     def weigh(self, silent_since: int | None, text: str | None, *, complete: bool) -> Verdict:
         """What to do with the candidate. `text`: its words so far, if it is transcribed; `complete`: all."""
@@ -120,7 +121,8 @@ class Guard:
         over = silent_since is not None and candidate.end - silent_since >= _GAP
         if candidate.speech < options.min_interruption_ms * TICKS_PER_MS:
             return self._dismiss("short") if over else "wait"
-        if options.echo_guard and not candidate.no_echo:
+        # In the middle of an echo one answer in a hundred is wrong, two in a row hardly ever are.
+        if options.echo_guard and candidate.people < (2 if candidate.was_echo else 1):
             if candidate.asked is not None:
                 return "wait"
             if over and candidate.checked:
@@ -128,7 +130,7 @@ class Guard:
                 return self._dismiss("echo") if candidate.was_echo else "admit"
             if candidate.speech - candidate.checked >= candidate.step or not candidate.checked:
                 candidate.checked = candidate.speech
-                candidate.asked = (max(candidate.at, candidate.end - _ECHO_WINDOW), candidate.end)
+                candidate.asked = (max(candidate.heard_from, candidate.end - _ECHO_WINDOW), candidate.end)
                 self._state.do(CheckEcho(*candidate.asked))
             return "wait"
         if not options.ignore_backchannels or candidate.speech >= _BACKCHANNEL:

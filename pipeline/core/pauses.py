@@ -1,4 +1,4 @@
-"""What happens in the pauses of a turn: judgements are asked for, suggestions made, and its end decided.
+"""What happens in the pauses of a turn: its sound is judged, suggestions are made, and its end is decided.
 
     speech ──► silence ──► judged ──► likely over: suggested ──► over
                   ▲                        │
@@ -8,7 +8,6 @@
 `endpointing.decide` makes of the evidence.
 """
 
-from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -24,9 +23,10 @@ from pipeline.ticks import TICKS_PER_MS
 
 __all__ = ["Pauses"]
 
-# Silence after which the sound of a turn is judged, and judged again: the first time as soon as the pause is
-# longer than those between words, later because a longer silence sounds more final.
-CHECKS_MS = (192, 448, 800, 1312, 2016, 3008, 4512)
+# Silence after which the sound of a turn is judged: as soon as the pause is longer than those between words.
+# Once: in `benchmarks/turns` every further judgement of the same pause cuts more speakers off, without an answer
+# that comes sooner, since the model was made for turns that have just become silent.
+CHECK_MS = 192
 _WORTHWHILE = 64 * TICKS_PER_MS  # a judgement comes after some 50 ms; shortly before the end it is no use
 _LEAD = 200 * TICKS_PER_MS  # of a new segment before the first speech in it: soft beginnings are found late
 
@@ -34,8 +34,7 @@ _LEAD = 200 * TICKS_PER_MS  # of a new segment before the first speech in it: so
 @dataclass(slots=True)
 class _Pause:
     since: int  # tick
-    checks: int = 0  # how many of CHECKS_MS have come
-    asked_at: int | None = None  # a judgement is on its way
+    asked_at: int | None = None  # the tick up to which it is judged, once that was asked for
     sound: float | None = None
     inference_ms: float = 0.0
     decision: Decision | None = None
@@ -102,7 +101,6 @@ class Pauses:
         pause, utterance = self._pause, self._transcripts.open
         if pause is None or pause.asked_at != position or utterance is None or utterance.item_id != item_id:
             return
-        pause.asked_at = None
         if probability is not None:
             pause.sound, pause.inference_ms = probability, inference_ms
 
@@ -135,9 +133,8 @@ class Pauses:
         if not self._state.turn_taking.has_turn_model or pause.asked_at is not None:
             return
         silence = judged - pause.since
-        due = bisect_right(CHECKS_MS, silence // TICKS_PER_MS)
-        if due > pause.checks and silence + _WORTHWHILE <= wait:
-            pause.checks, pause.asked_at = due, judged
+        if silence >= CHECK_MS * TICKS_PER_MS and silence + _WORTHWHILE <= wait:
+            pause.asked_at = judged
             self._state.do(JudgeTurn(utterance.item_id, utterance.start, judged))
 
     def _draft(self, pause: _Pause, judged: int, detection: TurnDetection, decision: Decision) -> None:
@@ -145,7 +142,7 @@ class Pauses:
         answers = detection.create_response and self._state.config.type == "realtime"
         if pause.drafted or not answers or mode == "off":
             return
-        always = mode == "always" and judged - pause.since >= CHECKS_MS[0] * TICKS_PER_MS
+        always = mode == "always" and judged - pause.since >= CHECK_MS * TICKS_PER_MS
         if always or decision.likely:
             pause.drafted = True
             self._transcripts.end_segment(judged)

@@ -68,7 +68,7 @@ def test_no_wait_is_longer_than_published_nor_shorter_than_a_pause_between_words
 ) -> None:
     decision = decide(evidence, eagerness)
 
-    assert 200 <= decision.wait_ms <= MAX_WAITS_MS[eagerness]
+    assert 160 <= decision.wait_ms <= MAX_WAITS_MS[eagerness]
     assert decision.reason
 
 
@@ -155,14 +155,20 @@ def test_words_that_lack_their_successor_never_shorten_the_wait(
 @pytest.mark.parametrize("sound", [0.93, 0.97, 1.0])
 @pytest.mark.parametrize("text", [None, *DOUBTFUL, *COMPLETE])
 def test_what_is_surely_over_is_answered_at_once(sound: float, text: str | None) -> None:
-    assert [wait(eagerness, sound=sound, text=text) for eagerness in PATIENT_FIRST] == [350, 250, 200]
+    assert [wait(eagerness, sound=sound, text=text) for eagerness in PATIENT_FIRST] == [350, 220, 160]
     assert decide(pause(sound, text), "medium").likely
 
 
 @pytest.mark.parametrize("sound", [0.0, 0.02, 0.04])
 @pytest.mark.parametrize("text", [None, *OPEN, *DOUBTFUL[:1]])
-def test_what_is_surely_unfinished_gets_all_the_time_there_is(sound: float, text: str | None) -> None:
-    assert [wait(eagerness, sound=sound, text=text) for eagerness in PATIENT_FIRST] == [8000, 4000, 2000]
+def test_what_is_surely_unfinished_gets_much_time_and_most_if_the_words_agree(
+    sound: float, text: str | None
+) -> None:
+    waits = [wait(eagerness, sound=sound, text=text) for eagerness in PATIENT_FIRST]
+
+    assert all(ms >= least for ms, least in zip(waits, (5000, 2500, 1500), strict=True))
+    if text in OPEN:
+        assert all(ms > 0.85 * most for ms, most in zip(waits, (8000, 4000, 2000), strict=True))
     assert not decide(pause(sound, text), "medium").likely
 
 
@@ -171,9 +177,9 @@ def test_what_is_surely_unfinished_gets_all_the_time_there_is(sound: float, text
 def test_open_words_that_sound_finished_are_waited_for_a_little(text: str, sound: float) -> None:
     waits = [wait(eagerness, sound=sound, text=text) for eagerness in PATIENT_FIRST]
 
-    assert 2000 <= waits[0] <= 2700
-    assert 1200 <= waits[1] <= 1550
-    assert 700 <= waits[2] <= 900
+    assert 1700 <= waits[0] <= 2300
+    assert 900 <= waits[1] <= 1250
+    assert 330 <= waits[2] <= 560
     assert not decide(pause(sound, text), "medium").likely
 
 
@@ -182,9 +188,9 @@ def test_open_words_that_sound_finished_are_waited_for_a_little(text: str, sound
 def test_complete_words_that_sound_unfinished_are_waited_for_a_little(text: str, sound: float) -> None:
     waits = [wait(eagerness, sound=sound, text=text) for eagerness in PATIENT_FIRST]
 
-    assert 2300 <= waits[0] <= 5000
-    assert 1300 <= waits[1] <= 2600
-    assert 750 <= waits[2] <= 1400
+    assert 1700 <= waits[0] <= 4000
+    assert 900 <= waits[1] <= 2000
+    assert 350 <= waits[2] <= 1150
     assert not decide(pause(sound, text), "medium").likely
 
 
@@ -201,8 +207,8 @@ def test_no_witness_alone_cuts_off_what_is_evidently_unfinished(eagerness: Eager
     by_engine = [wait(eagerness, sound=0.03, text=text, engine=1.0) for text in unfinished]
 
     assert len(by_sound) > 100
-    assert min(by_sound) >= 0.7 * patient
-    assert min(by_words) >= 2 * patient
+    assert min(by_sound) >= 0.6 * patient
+    assert min(by_words) >= 1.9 * patient
     assert min(by_engine) >= 0.5 * patient
 
 
@@ -216,12 +222,12 @@ def test_when_nothing_is_known_silence_decides(eagerness: Eagerness, silence_ms:
     assert all(2 * silence_ms < wait(eagerness, text=text) < 3 * silence_ms for text in OPEN)
 
 
-@pytest.mark.parametrize(("eagerness", "at_once"), [("low", 350), ("medium", 250), ("high", 200)])
+@pytest.mark.parametrize(("eagerness", "at_once"), [("low", 350), ("medium", 220), ("high", 160)])
 def test_an_engine_that_hears_ends_of_turns_can_do_without_the_sound(
     eagerness: Eagerness, at_once: int
 ) -> None:
     assert wait(eagerness, engine=0.95) == at_once
-    assert wait(eagerness, engine=0.02) == MAX_WAITS_MS[eagerness]
+    assert wait(eagerness, engine=0.02) > MAX_WAITS_MS[eagerness] / 2
     assert wait(eagerness, engine=0.95, text="I want the") > 1.5 * at_once
 
 
@@ -299,8 +305,7 @@ def test_the_reason_never_quotes_the_speaker(secret: str) -> None:
 
 @pytest.mark.parametrize("odd", [float("nan"), -1.0, 2.0, float("inf")])
 def test_a_probability_out_of_bounds_does_no_harm(odd: float) -> None:
-    assert 200 <= wait(sound=odd) <= 4000
-    assert wait(sound=odd) in (250, 4000)
+    assert wait(sound=odd) in (220, 2500)
 
 
 # --- the page that explains it ---------------------------------------------------------------------------
@@ -321,7 +326,7 @@ def test_the_page_shows_the_waits() -> None:
 
     assert len(shown) == len(endpointing._STEPS)
     for step, row in zip(reversed(endpointing._STEPS), shown, strict=True):
-        waits = [endpointing._wait(step, eagerness) for eagerness in PATIENT_FIRST]
+        waits = [endpointing._wait(step, endpointing._LOG_WAITS[eagerness]) for eagerness in PATIENT_FIRST]
         assert float(row[0].split()[0]) == step
         assert row[1] == f"{1 / (1 + exp(-step)):.2f}"
         assert row[2:] == [f"{wait_ms} ms" for wait_ms in waits]
