@@ -1,6 +1,6 @@
 """Tables for the terminal, and the same and more as JSON."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,12 +27,21 @@ class Results:
     missing: list[str]
     heard: dict[str, dict[str, Heard]] = field(default_factory=dict)
     talked_over: dict[str, dict[str, Heard]] = field(default_factory=dict)  # while the assistant was heard
+    _scores: dict[tuple[str, str | None, str], Score | None] = field(default_factory=dict)
 
     def outcomes(self, system: str, kind: str | None = None, voices: str = "") -> list[Outcome]:
         """With the clips of one kind of speech, and of voices whose names begin like that."""
         heard = self.heard[system]
         clips = (clip for clip in self.clips if clip.is_speech and kind in (None, clip.kind))
         return [judge(clip, heard[clip.name]) for clip in clips if clip.voice.startswith(voices)]
+
+    def score(self, system: str, kind: str | None = None, voices: str = "") -> Score | None:
+        """Of those clips, computed once: all has been heard by now. None where there are none."""
+        key = system, kind, voices
+        if key not in self._scores:
+            outcomes = self.outcomes(*key)
+            self._scores[key] = score(outcomes) if outcomes else None
+        return self._scores[key]
 
     @property
     def kinds(self) -> list[str]:
@@ -55,7 +64,7 @@ def print_tables(results: Results, console: Console) -> None:
     for line in results.missing:
         console.print(f"[yellow]missing: {line}")
     for about, voices in _VOICES.items():
-        scores = {name: _score(results.outcomes(name, voices=voices)) for name in results.heard}
+        scores = {name: results.score(name, voices=voices) for name in results.heard}
         _print_overall(about, scores, console)
         _print_comparison(about, scores, console)
     if results.kinds:
@@ -156,7 +165,7 @@ def _print_kinds(results: Results, console: Console) -> None:
             count = sum(clip.kind == kind for clip in results.clips)
             table.add_column(f"{kind} ({count})", justify="right")
         for name in results.heard:
-            table.add_row(name, *(cell(score(results.outcomes(name, kind))) for kind in results.kinds))
+            table.add_row(name, *(cell(own) for kind in results.kinds if (own := results.score(name, kind))))
         console.print(table)
 
 
@@ -224,7 +233,7 @@ def as_json(results: Results) -> dict[str, Any]:
     has_silence = any(not clip.is_speech for clip in results.clips)
     report: dict[str, Any] = {"missing": results.missing, "systems": {}, "comparison": {}}
     scores = {
-        voices: {name: _score(results.outcomes(name, voices=voices)) for name in results.heard}
+        voices: {name: results.score(name, voices=voices) for name in results.heard}
         for voices in _VOICES.values()
     }
     for about, voices in _VOICES.items():
@@ -234,7 +243,9 @@ def as_json(results: Results) -> dict[str, Any]:
         for about, voices in _VOICES.items():
             own = scores[voices][name]
             entry[about] = own.plain() if own else None
-        entry["kinds"] = {kind: score(results.outcomes(name, kind)).plain() for kind in results.kinds}
+        entry["kinds"] = {
+            kind: of_kind.plain() for kind in results.kinds if (of_kind := results.score(name, kind))
+        }
         if has_silence and results.talked_over.get(name):
             found = _interruptions(results, name)
             entry["false_interruptions_per_hour"] = {
@@ -262,10 +273,6 @@ def _clip(clip: Clip, results: Results) -> dict[str, Any]:
         "pauses_ms": [[round(pause.start), round(pause.end)] for pause in clip.pauses],
         "ends_ms": ends,
     }
-
-
-def _score(outcomes: Sequence[Outcome]) -> Score | None:
-    return score(outcomes) if outcomes else None
 
 
 def _moments(times: Iterable[float]) -> list[int]:
