@@ -1,13 +1,13 @@
 """Turn taking, measured: who cuts speakers off, who dawdles, and who is interrupted by a cough.
 
-    uv run python -m benchmarks.turns                 all of it, some ten minutes the first time
+    uv run python -m benchmarks.turns                 all of it, ten to fifteen minutes the first time
     uv run python -m benchmarks.turns --quick         a third of the corpus
     uv run python -m benchmarks.turns --systems semantic,pipecat --kinds "made pauses,digits" --json out.json
     uv run python -m benchmarks.turns --systems "semantic medium" --worst 20
 
 Every system hears the same recordings on one virtual clock, that of the audio; the time that models take is
-added as modelled, so that a busy machine changes nothing. What models answer is kept, and a second run takes
-seconds: change the thresholds in pipeline/core/endpointing.py and look again.
+added as modelled, so that a busy machine changes nothing. What models answer is kept: a second run takes a
+minute, one of a single system seconds. Change the thresholds in pipeline/core/endpointing.py and look again.
 """
 
 import argparse
@@ -105,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--quick", action="store_true", help="a third of the corpus, two minutes the first time"
+        "--quick", action="store_true", help="a third of the corpus, two to five minutes the first time"
     )
     parser.add_argument(
         "--systems",
