@@ -248,6 +248,7 @@ class Session:
         else:
             for offset in range(0, len(data), step):
                 self._hearing.append(decode(data[offset : offset + step], format.type))
+                await self._hearing.room()
                 await asyncio.sleep(0)
         await self._hearing.room()
 

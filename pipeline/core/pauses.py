@@ -28,7 +28,7 @@ __all__ = ["Pauses"]
 # that comes sooner, since the model was made for turns that have just become silent.
 CHECK_MS = 192
 _WORTHWHILE = 64 * TICKS_PER_MS  # a judgement comes after some 50 ms; shortly before the end it is no use
-_LEAD = 200 * TICKS_PER_MS  # of a new segment before the first speech in it: soft beginnings are found late
+_LEAD = 400 * TICKS_PER_MS  # of a new segment before the first speech in it: soft beginnings are found late
 
 
 @dataclass(slots=True)
@@ -115,8 +115,7 @@ class Pauses:
         self._pause = None
         utterance.forget_opinion()
         if self._transcripts.segment_ended:
-            # What was silent for long is not worth transcribing again.
-            self._transcripts.start_segment(max(at - _LEAD, (pause.since + at) // 2))
+            self._transcripts.start_segment(max(at - _LEAD, pause.since))
 
     def ended(self) -> None:
         """The turn is over, however it came to that."""

@@ -12,7 +12,7 @@ from server.settings import DefaultsSettings, ProviderTable, Settings
 from tests.conformance.client import RATE, Event, SdkWire, Talk, openai_client, talk
 from tests.conformance.hearing import voice, words
 from tests.fakes.openai_api import FakeOpenAI, TranscriptionReply
-from tests.speech import silence
+from tests.speech import recording, silence
 
 KIND = "conversation.item.input_audio_transcription"
 COMMITTED = ["input_audio_buffer.committed", "conversation.item.added", "conversation.item.done"]
@@ -74,7 +74,7 @@ async def test_without_turn_detection_text_streams_before_the_commit(server_url:
     async with transcribe(server_url) as session:
         await session.send("session.update", session=update(turn_detection=None))
         await session.until("session.updated")
-        await session.append(voice() + silence(500, RATE))
+        await session.append(recording("beckett", RATE)[: 2 * RATE * 3] + silence(500, RATE))
 
         first = (await session.until(f"{KIND}.delta"))[-1]
         await session.send("input_audio_buffer.commit")
