@@ -26,7 +26,7 @@ MAX_WAITS_MS: dict[Eagerness, int] = {"low": 8000, "medium": 4000, "auto": 4000,
 _STEPS = (-6.0, -3.0, -1.5, 0.0, 1.5, 2.5)
 _WAITS: dict[Eagerness, tuple[int, ...]] = {
     "low": (MAX_WAITS_MS["low"], 5000, 3000, 1500, 700, 350),
-    "medium": (MAX_WAITS_MS["medium"], 2500, 1600, 800, 380, 220),
+    "medium": (MAX_WAITS_MS["medium"], 2500, 1500, 600, 220, 170),
     "high": (MAX_WAITS_MS["high"], 1500, 900, 280, 190, 160),
 }
 # Where neither the sound nor an engine is known, the wait is that of a plain silence window.

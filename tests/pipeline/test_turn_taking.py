@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.commands import CommitAudio, CreateItem, CreateResponse, RetrieveItem, UpdateSession
 from pipeline.config import Patch
+from pipeline.core.pauses import CHECK_MS
 from pipeline.effects import ReportSpeculation, StartGeneration
 from pipeline.events import (
     AudioDelta,
@@ -120,7 +121,7 @@ async def test_a_turn_that_was_transcribed_in_pieces_is_answered_as_a_whole() ->
         await client.wait(ResponseDone)
 
     first, second = (int(count) for count in heard.transcript.removesuffix(" samples").split(" samples "))
-    assert first == 16 * (640 + 192)  # up to the judgement
+    assert first == 16 * (640 + CHECK_MS)  # up to the judgement
     assert second >= 16 * 640
     assert text_of(llm.requests[-1]) == [f"user: {heard.transcript}"]
 
@@ -152,7 +153,7 @@ async def test_a_judge_hears_the_end_of_the_turn_and_no_more_than_it_can_use() -
         await session.append_audio(tone(1920, 8000) + tone(640, 0))
         await client.wait(SpeechStopped, 2)
 
-    assert judge.heard == [16 * (320 + 192), 16_000]
+    assert judge.heard == [16 * (320 + CHECK_MS), 16_000]
 
 
 async def test_a_judge_that_breaks_leaves_the_silence_to_decide() -> None:

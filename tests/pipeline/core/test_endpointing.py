@@ -155,7 +155,7 @@ def test_words_that_lack_their_successor_never_shorten_the_wait(
 @pytest.mark.parametrize("sound", [0.93, 0.97, 1.0])
 @pytest.mark.parametrize("text", [None, *DOUBTFUL, *COMPLETE])
 def test_what_is_surely_over_is_answered_at_once(sound: float, text: str | None) -> None:
-    assert [wait(eagerness, sound=sound, text=text) for eagerness in PATIENT_FIRST] == [350, 220, 160]
+    assert [wait(eagerness, sound=sound, text=text) for eagerness in PATIENT_FIRST] == [350, 170, 160]
     assert decide(pause(sound, text), "medium").likely
 
 
@@ -178,7 +178,7 @@ def test_open_words_that_sound_finished_are_waited_for_a_little(text: str, sound
     waits = [wait(eagerness, sound=sound, text=text) for eagerness in PATIENT_FIRST]
 
     assert 1700 <= waits[0] <= 2300
-    assert 900 <= waits[1] <= 1250
+    assert 800 <= waits[1] <= 1250
     assert 330 <= waits[2] <= 560
     assert not decide(pause(sound, text), "medium").likely
 
@@ -207,7 +207,7 @@ def test_no_witness_alone_cuts_off_what_is_evidently_unfinished(eagerness: Eager
     by_engine = [wait(eagerness, sound=0.03, text=text, engine=1.0) for text in unfinished]
 
     assert len(by_sound) > 100
-    assert min(by_sound) >= 0.6 * patient
+    assert min(by_sound) >= 0.42 * patient
     assert min(by_words) >= 1.9 * patient
     assert min(by_engine) >= 0.5 * patient
 
@@ -222,7 +222,7 @@ def test_when_nothing_is_known_silence_decides(eagerness: Eagerness, silence_ms:
     assert all(2 * silence_ms < wait(eagerness, text=text) < 3 * silence_ms for text in OPEN)
 
 
-@pytest.mark.parametrize(("eagerness", "at_once"), [("low", 350), ("medium", 220), ("high", 160)])
+@pytest.mark.parametrize(("eagerness", "at_once"), [("low", 350), ("medium", 170), ("high", 160)])
 def test_an_engine_that_hears_ends_of_turns_can_do_without_the_sound(
     eagerness: Eagerness, at_once: int
 ) -> None:
@@ -305,7 +305,7 @@ def test_the_reason_never_quotes_the_speaker(secret: str) -> None:
 
 @pytest.mark.parametrize("odd", [float("nan"), -1.0, 2.0, float("inf")])
 def test_a_probability_out_of_bounds_does_no_harm(odd: float) -> None:
-    assert wait(sound=odd) in (220, 2500)
+    assert wait(sound=odd) in (170, 2500)
 
 
 # --- the page that explains it ---------------------------------------------------------------------------

@@ -73,14 +73,14 @@ def test_each_pause_is_judged_once(play: Play) -> None:
 
 def test_a_pause_between_words_is_not_judged(play: Play) -> None:
     script = play(semantic(), turn_taking=JUDGED)
-    script.speak(320).pause(160).speak(320).pause(160).expect(
+    script.speak(320).pause(96).speak(320).pause(96).expect(
         "speech_started item_1 at 0", "> listen item_1 from 0 with lab/stt"
     )
 
 
 def test_a_judgement_that_would_come_too_late_is_not_asked_for(play: Play) -> None:
-    script = play(server(224), turn_taking=JUDGED)
-    script.speak(320).pause(224).skip().expect()
+    script = play(server(160), turn_taking=JUDGED)
+    script.speak(320).pause(160).skip().expect()
 
     assert judged(script) == []
 

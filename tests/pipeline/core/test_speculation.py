@@ -28,7 +28,7 @@ from tests.pipeline.playbook import Playbook, snapshot, user
 
 Play = Callable[..., Playbook]
 
-LISTENED = 192 + 192  # ms of speech, and of the silence after which it is judged
+LISTENED = 192 + 128  # ms of speech, and of the silence after which it is judged
 SERVER_VAD: Patch = {
     "audio": {"input": {"turn_detection": {"type": "server_vad", "silence_duration_ms": 480}}}
 }
@@ -41,8 +41,8 @@ def taking(mode: Speculation = "auto") -> TurnTaking:
 def suggested(play: Play, text: str = "Hello there.", mode: Speculation = "auto") -> Playbook:
     """A user said something, sounds finished, and the words are known; a reply is being prepared."""
     script = play(SERVER_VAD, turn_taking=taking(mode))
-    script.speak(192).pause(192).skip()
-    script.tell(TurnJudged("item_1", 16 * LISTENED, 0.9)).expect("> finish segment item_1 at 384")
+    script.speak(192).pause(128).skip()
+    script.tell(TurnJudged("item_1", 16 * LISTENED, 0.9)).expect("> finish segment item_1 at 320")
     script.tell(TranscriptReady("item_1", text)).expect(
         f"transcription.delta item_1 {text!r}", "> speculate resp_1 with lab/llm, speak as Ann"
     )
@@ -71,7 +71,7 @@ def test_what_was_prepared_is_told_when_the_turn_is_over(play: Play) -> None:
     script.tell(TextGenerated("resp_1", "Well. ")).expect("> speak resp_1 'Well. '")
     script.tell(TextGenerated("resp_1", "How are you?"), SpeechSynthesized("resp_1", bytes(4800))).expect()
 
-    script.pause(288).expect(
+    script.pause(352).expect(
         *COMMITTED,
         "response.created resp_1",
         "transcription.completed item_1 'Hello there.' 0.672 s",
@@ -101,7 +101,7 @@ def test_a_whole_short_reply_waits_for_the_end_of_the_turn(play: Play) -> None:
         "> speak resp_1 'Yes'"
     )
 
-    script.pause(288).expect(
+    script.pause(352).expect(
         *COMMITTED,
         "response.created resp_1",
         "transcription.completed item_1 'Hello there.' 0.672 s",
@@ -117,7 +117,7 @@ def test_speech_that_goes_on_leaves_no_trace_of_the_reply(play: Play) -> None:
     script.tell(TextGenerated("resp_1", "Well. "), SpeechSynthesized("resp_1", bytes(4800))).skip()
 
     script.speak(32).expect(
-        "> listen item_1.1 from 304 with lab/stt", "> stop resp_1", "> speculation resp_1 revoked"
+        "> listen item_1.1 from 192 with lab/stt", "> stop resp_1", "> speculation resp_1 revoked"
     )
     script.tell(TextGenerated("resp_1", "more"), SpeechSynthesized("resp_1", bytes(4800))).expect()
     script.tell(GenerationFinished("resp_1", "stop"), SpeechFinished("resp_1")).expect()
@@ -128,7 +128,7 @@ def test_speech_that_goes_on_leaves_no_trace_of_the_reply(play: Play) -> None:
     script.pause(480).skip()
     script.tell(TranscriptReady("item_1", "How are you?", segment=1)).expect(
         "transcription.delta item_1 ' you?'",
-        "transcription.completed item_1 'Hello there. How are you?' 0.896 s",
+        "transcription.completed item_1 'Hello there. How are you?' 0.832 s",
         "> generate resp_2 with lab/llm, speak as Ann",
     )
     assert script.context("resp_2") == ["user: Hello there. How are you?"]
@@ -153,7 +153,7 @@ def test_calls_are_held_until_the_turn_is_over(play: Play) -> None:
         GenerationFinished("resp_1", "tool_calls"),
     ).expect()
 
-    script.pause(288).expect(
+    script.pause(352).expect(
         *COMMITTED,
         "response.created resp_1",
         "transcription.completed item_1 'Hello there.' 0.672 s",
@@ -173,7 +173,7 @@ def test_a_model_that_fails_in_advance_is_asked_again_once_the_turn_is_over(play
     script.tell(GenerationFailed("resp_1", "server_error", "broken")).expect("> speculation resp_1 failed")
 
     script.pause(32).expect()
-    script.pause(256).expect(
+    script.pause(320).expect(
         *COMMITTED,
         "response.created resp_2",
         "transcription.completed item_1 'Hello there.' 0.672 s",
@@ -206,7 +206,7 @@ def test_a_conversation_that_changed_meanwhile_makes_the_reply_useless(play: Pla
     script = suggested(play)
     script.tell(CreateItem(user("By the way."))).skip()
 
-    script.pause(288).skip()
+    script.pause(352).skip()
 
     assert "> speculation resp_1 outdated" in script.story
     assert "> generate resp_1 with lab/llm, speak as Ann" in script.story
@@ -216,23 +216,23 @@ def test_a_conversation_that_changed_meanwhile_makes_the_reply_useless(play: Pla
 
 def test_nothing_is_prepared_while_another_response_runs(play: Play) -> None:
     script = play(SERVER_VAD, turn_taking=taking())
-    script.speak(192).tell(CreateResponse()).pause(192).skip()
+    script.speak(192).tell(CreateResponse()).pause(128).skip()
     script.tell(TurnJudged("item_1", 16 * LISTENED, 0.9), TranscriptReady("item_1", "Hi.")).expect(
-        "> finish segment item_1 at 384", "transcription.delta item_1 'Hi.'"
+        "> finish segment item_1 at 320", "transcription.delta item_1 'Hi.'"
     )
 
 
 def test_switched_off_it_only_suggests(play: Play) -> None:
     script = play(SERVER_VAD, turn_taking=taking("off"))
-    script.speak(192).pause(192).skip()
+    script.speak(192).pause(128).skip()
     script.tell(TurnJudged("item_1", 16 * LISTENED, 0.9)).expect()
     assert [report.outcome for report in script.decisions("item_1")] == ["wait", "suggest"]
 
 
 def test_always_needs_no_suggestion(play: Play) -> None:
     script = play(SERVER_VAD, turn_taking=taking("always"))
-    script.speak(192).pause(160).skip()
-    script.pause(32).expect("> finish segment item_1 at 384", "> judge item_1 0-384")
+    script.speak(192).pause(96).skip()
+    script.pause(32).expect("> finish segment item_1 at 320", "> judge item_1 0-320")
     script.tell(TurnJudged("item_1", 16 * LISTENED, 0.1)).tell(TranscriptReady("item_1", "So and")).expect(
         "transcription.delta item_1 'So and'", "> speculate resp_1 with lab/llm, speak as Ann"
     )
@@ -240,15 +240,15 @@ def test_always_needs_no_suggestion(play: Play) -> None:
 
 def test_a_turn_without_words_prepares_nothing(play: Play) -> None:
     script = play(SERVER_VAD, turn_taking=taking())
-    script.speak(192).pause(192).skip()
+    script.speak(192).pause(128).skip()
     script.tell(TurnJudged("item_1", 16 * LISTENED, 0.9), TranscriptReady("item_1", "")).expect(
-        "> finish segment item_1 at 384"
+        "> finish segment item_1 at 320"
     )
 
 
 def test_late_deltas_of_one_segment_come_before_those_of_the_next(play: Play) -> None:
     script = play(SERVER_VAD, turn_taking=taking())
-    script.speak(192).pause(192).tell(TurnJudged("item_1", 16 * LISTENED, 0.9)).speak(32).skip()
+    script.speak(192).pause(128).tell(TurnJudged("item_1", 16 * LISTENED, 0.9)).speak(32).skip()
 
     script.tell(TranscriptGrew("item_1", "you?", segment=1)).expect()
     script.tell(TranscriptReady("item_1", "How are")).expect(
@@ -259,9 +259,9 @@ def test_late_deltas_of_one_segment_come_before_those_of_the_next(play: Play) ->
 def test_clients_hear_of_suggestions_only_when_they_ask(play: Play) -> None:
     asked = {**SERVER_VAD, "provider_data": {"turn_suggestions": True}}
     script = play(asked, turn_taking=taking("off"))
-    script.speak(192).pause(192).skip()
+    script.speak(192).pause(128).skip()
     script.tell(TurnJudged("item_1", 16 * LISTENED, 0.9)).expect(
-        "turn_suggestion item_1 #0 0.90 after 192 of silence"
+        "turn_suggestion item_1 #0 0.90 after 128 of silence"
     )
     script.speak(32).expect("turn_suggestion_revoked item_1 #0")
 
