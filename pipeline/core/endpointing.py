@@ -25,7 +25,7 @@ MAX_WAITS_MS: dict[Eagerness, int] = {"low": 8000, "medium": 4000, "auto": 4000,
 # utterances cut off, a plain silence window would have to wait for more than twice as long.
 _STEPS = (-6.0, -3.0, -1.5, 0.0, 1.5, 2.5)
 _WAITS: dict[Eagerness, tuple[int, ...]] = {
-    "low": (MAX_WAITS_MS["low"], 5000, 3000, 1500, 700, 350),
+    "low": (MAX_WAITS_MS["low"], 5000, 2800, 900, 350, 250),
     "medium": (MAX_WAITS_MS["medium"], 2500, 1500, 600, 220, 170),
     "high": (MAX_WAITS_MS["high"], 1500, 900, 280, 190, 160),
 }
