@@ -20,9 +20,9 @@ __all__ = ["MAX_WAITS_MS", "Decision", "Evidence", "decide"]
 # The longest waits, as published for the protocol.
 MAX_WAITS_MS: dict[Eagerness, int] = {"low": 8000, "medium": 4000, "auto": 4000, "high": 2000}
 
-# Waits in ms at these log odds (5 % over at -3, 18 % at -1.5, 50 % at 0, 82 % at 1.5, 92 % at 2.5), logarithmic
-# in between. The longest is for what two witnesses find unfinished. Found with `benchmarks/turns`: at as many
-# utterances cut off, a plain silence window would have to wait for more than twice as long.
+# Waits in ms at these log odds (5 % over at -3, 18 % at -1.5, 50 % at 0, 82 % at 1.5, 92 % at 2.5), on a
+# logarithmic scale in between. The longest is for what two witnesses find unfinished. Found with
+# `benchmarks/turns`: to cut off as few, a plain silence window would have to be more than twice as long.
 _STEPS = (-6.0, -3.0, -1.5, 0.0, 1.5, 2.5)
 _WAITS: dict[Eagerness, tuple[int, ...]] = {
     "low": (MAX_WAITS_MS["low"], 5000, 2800, 900, 350, 250),

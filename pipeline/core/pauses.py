@@ -24,8 +24,8 @@ from pipeline.ticks import TICKS_PER_MS
 __all__ = ["Pauses"]
 
 # Silence after which the sound of a turn is judged: as soon as the pause is longer than most between words.
-# Once: in `benchmarks/turns` every further judgement of the same pause cuts more speakers off, without an answer
-# that comes sooner. The model tells best what has just become silent.
+# Once: in `benchmarks/turns` every further judgement of the same pause cuts more speakers off, without an
+# answer that comes sooner. The model tells best what has just become silent.
 CHECK_MS = 128
 _WORTHWHILE = 64 * TICKS_PER_MS  # a judgement comes after some 50 ms; shortly before the end it is no use
 _LEAD = 400 * TICKS_PER_MS  # of a new segment before the first speech in it: soft beginnings are found late
