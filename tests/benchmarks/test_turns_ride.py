@@ -13,6 +13,7 @@ from benchmarks.turns.takes import Synthetic, with_pauses
 from benchmarks.turns.voices import SENTENCES
 from pipeline.config import SemanticVad, ServerVad
 from pipeline.core.endpointing import Decision, Evidence
+from pipeline.core.pauses import CHECK_MS
 
 FRAME_MS = 32
 
@@ -85,8 +86,8 @@ def test_a_judgement_takes_its_time_and_is_asked_for_once(clip: Clip, tmp_path: 
     before = ear.asked
     heard = ride(clip, SemanticVad(eagerness="high"), ear, judged=True, words=False)
     assert ear.asked > before
-    # Nobody is sure before the first judgement, and it is asked for after 192 ms of silence.
-    assert heard.ends[-1] >= end + 192 + VAD_MS + JUDGE_MS
+    # Nobody is sure before the first judgement, and it is asked for after CHECK_MS of silence.
+    assert heard.ends[-1] >= end + CHECK_MS + VAD_MS + JUDGE_MS
     assert heard.ends[-1] < end + 600
 
 
