@@ -51,8 +51,9 @@ def vad() -> LoudnessVad:
 
 @pytest.fixture
 async def detector(vad: LoudnessVad) -> AsyncIterator[SpeechDetector]:
+    others = set(threading.enumerate())  # servers that other tests started have threads of the same name
     async with SpeechDetector(vad) as detector:
-        (thread,) = [thread for thread in threading.enumerate() if thread.name == "vad"]
+        (thread,) = [new for new in set(threading.enumerate()) - others if new.name == "vad"]
         yield detector
         vad.may_answer.set()
     await asyncio.to_thread(thread.join, GUARD_S)
@@ -369,8 +370,9 @@ async def test_what_is_pushed_after_the_end_is_of_no_interest(
 
 
 async def test_a_call_that_outlives_the_detector_is_not_reported(vad: LoudnessVad) -> None:
+    others = set(threading.enumerate())  # servers that other tests started have threads of the same name
     async with SpeechDetector(vad) as detector:
-        (thread,) = [thread for thread in threading.enumerate() if thread.name == "vad"]
+        (thread,) = [new for new in set(threading.enumerate()) - others if new.name == "vad"]
         ((stream, scores),) = open_streams(detector, 1)
         vad.may_answer.clear()
         stream.push(LOUD * 2)

@@ -1,5 +1,6 @@
 """The settings of turn taking, as sessions of a real server follow them."""
 
+import asyncio
 import base64
 from collections.abc import Iterator
 
@@ -7,11 +8,15 @@ import pytest
 from openai.types.realtime.realtime_audio_input_turn_detection_param import ServerVad
 
 from server.background import running_server
-from server.settings import Settings, TurnTakingSettings
-from tests.conformance.client import openai_client
+from server.settings import ProviderTable, Settings, TurnTakingSettings
+from tests.conformance.client import RATE, openai_client, talk
 from tests.conformance.hearing import voice
+from tests.fakes.openai_api import FakeOpenAI
+from tests.pipeline.scripted import GUARD_S
 from tests.server.test_metrics import samples, scrape
 from tests.speech import silence
+
+SERVER_VAD: ServerVad = {"type": "server_vad", "silence_duration_ms": 750}
 
 
 @pytest.fixture
@@ -24,16 +29,15 @@ def talkative_url() -> Iterator[str]:
 
 async def told(url: str, profile: str) -> list[str]:
     """The types of all events of one spoken turn of two sentences."""
-    detection: ServerVad = {"type": "server_vad", "silence_duration_ms": 750}
     kinds: list[str] = []
     async with (
         openai_client(url) as client,
         client.realtime.connect(model="gpt-realtime", extra_query={"profile": profile}) as session,
     ):
         await session.session.update(
-            session={"type": "realtime", "audio": {"input": {"turn_detection": detection}}}
+            session={"type": "realtime", "audio": {"input": {"turn_detection": SERVER_VAD}}}
         )
-        audio = base64.b64encode(voice() + silence(1_500, 24_000)).decode()
+        audio = base64.b64encode(voice(3_000) + silence(1_500, RATE)).decode()
         await session.input_audio_buffer.append(audio=audio)
         async for event in session:
             kinds.append(event.type)
@@ -58,10 +62,18 @@ async def test_the_settings_reach_every_session(talkative_url: str) -> None:
     assert [name for name in counted if "speculation" in name] == []
 
 
-async def test_a_reply_is_prepared_unless_the_settings_say_no(server_url: str) -> None:
-    kind = 'parley_speculations_total{outcome="used"}'
-    before = samples(scrape(server_url)).get(kind, 0)
+async def test_a_reply_is_prepared_unless_the_settings_say_no() -> None:
+    async with FakeOpenAI() as fake:
+        table = {"kind": "openai-compatible", "base_url": fake.base_url, "api_key_env": "LAB_KEY"}
+        providers = {"lab": ProviderTable.model_validate(table)}
+        with running_server(Settings(providers=providers), environ={"LAB_KEY": fake.api_key}) as url:
+            async with talk(url, "lab/chat", audio={"input": {"turn_detection": SERVER_VAD}}) as session:
+                await session.append(voice(3_000) + silence(500, RATE))
+                async with asyncio.timeout(GUARD_S):
+                    await fake.chat.wait_for_requests(1)
+                await session.append(silence(1_000, RATE))
+                await session.reply()
+            counted = samples(scrape(url))
 
-    await told(server_url, "parley")
-
-    assert samples(scrape(server_url))[kind] == before + 1
+    assert counted['parley_speculations_total{outcome="used"}'] == 1
+    assert len(fake.chat.requests) == 1

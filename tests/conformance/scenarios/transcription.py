@@ -1,11 +1,12 @@
 """Transcription sessions, and what transcripts tell beyond their text."""
 
-from tests.conformance.client import Talk
-from tests.conformance.hearing import VOICE_WORDS, words
+from tests.conformance.client import RATE, Talk
+from tests.conformance.hearing import VOICE_WORDS, voice, words
 from tests.conformance.scenarios.registry import BETA, BOTH, scenario
 from tests.conformance.scenarios.speech import KIND, TURN
 from tests.conformance.scenarios.stages import UNHEARD
 from tests.conformance.scenarios.steps import COMMITTED, TEXT, configure, order, order_since, speak, told, vad
+from tests.speech import silence
 
 LOGPROBS = "item.input_audio_transcription.logprobs"
 TRANSCRIBE = {"intent": "transcription"}
@@ -68,7 +69,7 @@ async def transcription_settings(session: Talk) -> None:
 async def transcription_by_hand(session: Talk) -> None:
     transcribed = {"audio": {"input": {"transcription": {"model": "whisper-1"}, "turn_detection": None}}}
     await session.update(include=[LOGPROBS], **transcribed)
-    await speak(session, 500)
+    await session.append(voice(3_000) + silence(500, RATE))  # long enough for text to come meanwhile
     first = (await session.until(f"{KIND}.delta"))[-1]
     await session.send("input_audio_buffer.commit")
     completed = (await session.until(f"{KIND}.completed"))[-1]
