@@ -16,6 +16,8 @@ from typing import Any, Literal, Protocol
 
 __all__ = [
     "AssistantMessage",
+    "Attempt",
+    "Caller",
     "EndOfTurn",
     "FunctionTool",
     "ImagePart",
@@ -27,6 +29,7 @@ __all__ = [
     "Message",
     "ModelInfo",
     "NamedToolChoice",
+    "RouteTaken",
     "SpeechChunk",
     "Stt",
     "SttEvent",
@@ -54,6 +57,7 @@ __all__ = [
     "Vad",
     "VadFrame",
     "Voice",
+    "Warmable",
 ]
 
 
@@ -63,6 +67,49 @@ class ModelInfo:
 
     id: str  # without the provider's name
     kind: Literal["llm", "stt", "tts", "vad", "turn"]
+    streams: str = ""  # what it takes or gives piece by piece, in words for a table
+    languages: str = ""  # in words for a table, such as "en" or "60+"
+    word_timings: bool = False
+
+
+class Warmable(Protocol):
+    """An engine that can prepare for its first request, such as by opening a connection."""
+
+    async def warm(self) -> None:
+        """Prepare, within seconds. Never raises: the request tells what is wrong. Cheap to repeat."""
+
+
+# --- Whom a request is for, and where a router sent it ---------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whose request this is. Routers decide by it; engines may pass the user's id on."""
+
+    session_id: str = ""
+    user_id: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)  # as the client gave it; texts, mostly
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One model that a router tried."""
+
+    model: str  # canonical
+    error: str | None  # a `ProviderError.code`; None for the one that answered
+    seconds: float  # until the first piece of the answer, or until it was given up
+
+
+@dataclass(frozen=True, slots=True)
+class RouteTaken:
+    """What a router decided, told before anything else of a stream; other engines tell no such thing."""
+
+    router: str
+    route: str
+    variant: str
+    model: str  # canonical, of the engine that answers
+    reason: str  # why this one, in a few words
+    attempts: tuple[Attempt, ...]
 
 
 # --- Voice activity detection ------------------------------------------------------------------------
@@ -125,6 +172,9 @@ class SttOptions:
     keywords: tuple[str, ...] = ()  # names and terms that are likely to be said
     delay: TranscriptDelay | None = None  # how long deltas may wait to be more often right
     logprobs: bool = False  # whether anybody wants the probabilities of tokens
+    caller: Caller = field(default_factory=Caller)
+    # What the client asks of this one provider, beyond the protocol; each takes what it knows and is valid.
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,9 +237,11 @@ class TranscriptFinal:
     logprobs: tuple[TokenLogprob, ...] = ()
     languages: tuple[str, ...] | None = None  # as detected, by code; None where the engine does not say
     usage: SttUsage | None = None
+    # How the voice sounds (age, emotion, pitch ...), in Inworld's shape; None where the engine does not say.
+    voice_profile: Mapping[str, Any] | None = None
 
 
-SttEvent = TranscriptDelta | TranscriptGuess | EndOfTurn | TranscriptSegment | TranscriptFinal
+SttEvent = RouteTaken | TranscriptDelta | TranscriptGuess | EndOfTurn | TranscriptSegment | TranscriptFinal
 
 
 class Stt(Protocol):
@@ -239,6 +291,7 @@ class ToolCall:
     id: str
     name: str
     arguments: str  # a JSON object as text
+    state: str = ""  # as `ToolCallStarted.state`
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +337,12 @@ class LlmRequest:
     parallel_tool_calls: bool | None = None
     temperature: float | None = None
     max_output_tokens: int | None = None  # None: as many as the model allows
-    reasoning_effort: str | None = None  # minimal, low, medium, high or xhigh; for models that reason
+    reasoning_effort: str | None = None  # none, minimal, low, medium, high or xhigh; for models that reason
+    top_p: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    stop: tuple[str, ...] = ()  # texts that end the answer
+    caller: Caller = field(default_factory=Caller)
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,11 +352,16 @@ class TextDelta:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallStarted:
-    """A call begins; its arguments follow as deltas. `index` is unique within the stream."""
+    """A call begins; its arguments follow as deltas. `index` is unique within the stream.
+
+    `state` is what its maker wants back with the call, such as a signed thought: a JSON object whose only
+    member is named after the kind of provider, so that another kind's engine drops it as foreign.
+    """
 
     index: int
     id: str
     name: str
+    state: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,7 +387,7 @@ class LlmFinished:
     usage: LlmUsage | None = None
 
 
-LlmEvent = TextDelta | ToolCallStarted | ToolCallDelta | LlmFinished
+LlmEvent = RouteTaken | TextDelta | ToolCallStarted | ToolCallDelta | LlmFinished
 
 
 class Llm(Protocol):
@@ -347,8 +410,11 @@ class Voice:
 @dataclass(frozen=True, slots=True)
 class TtsOptions:
     voice: str  # an id from `Tts.voices`, or any name where the engine cannot list its voices
-    speed: float = 1.0  # 0.25..1.5
+    speed: float = 1.0  # 0.25..1.5; an engine is only asked for what its `speeds` allow
     instructions: str | None = None  # how to speak, for engines that can be told
+    language: str | None = None  # BCP 47; None: that of the voice, or what the engine finds
+    caller: Caller = field(default_factory=Caller)
+    settings: Mapping[str, Any] = field(default_factory=dict)  # as in `SttOptions`
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,6 +434,7 @@ class SpeechChunk:
 
     pcm: bytes  # whole samples; may be empty when only marks are known
     marks: tuple[TextMark, ...] = field(default=())
+    route: RouteTaken | None = None  # on the first chunk of a stream that a router sent on
 
 
 class Tts(Protocol):
@@ -375,6 +442,8 @@ class Tts(Protocol):
 
     sample_rate: int  # of the PCM that it yields, in Hertz
     voices: tuple[Voice, ...] | None  # None: they cannot be listed, so any name is passed through
+    speeds: tuple[float, float]  # slowest and fastest by its own means; (1.0, 1.0): it has one speed
+    tags: str  # a regular expression of marks in the text that it understands, such as "<break.*?/>"; or ""
 
     def knows_voice(self, voice: str) -> bool:
         """Whether `voice` can be spoken with; true for any name where voices cannot be listed.

@@ -47,6 +47,8 @@ class EspeakTts:
 
     sample_rate: int
     voices: tuple[Voice, ...] | None
+    speeds = (0.25, 1.5)
+    tags = ""
 
     def __init__(self) -> None:
         """Load the library (15 ms); raises `ProviderError` when its wheel is damaged."""

@@ -38,6 +38,9 @@ class _Segment:
 class OpenAISpeechTts:
     """One model behind the speech endpoint. Marks come at the end of each segment: it sends no timings."""
 
+    speeds = (0.25, 4.0)
+    tags = ""
+
     def __init__(
         self,
         http: HttpClient,

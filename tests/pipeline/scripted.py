@@ -146,6 +146,8 @@ class ScriptedTts:
     """Speaks a constant tone, 10 ms per letter, with a mark behind each segment."""
 
     voices: tuple[Voice, ...] | None = (Voice("ann", "Ann"),)
+    speeds = (0.25, 1.5)
+    tags = ""
 
     def __init__(self, sample_rate: int = 24_000) -> None:
         self.sample_rate = sample_rate
