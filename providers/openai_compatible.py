@@ -49,6 +49,10 @@ class OpenAICompatibleOptions(ProviderOptions):
     vision: bool | None = Field(
         None, description="Whether its language models see images; unset: images are sent to them."
     )
+    echo_reasoning: bool = Field(
+        False,
+        description="Whether it wants its reasoning back with the calls that it led to, as DeepSeek does.",
+    )
     sample_rate: int = Field(24_000, ge=8_000, le=48_000, description="Hertz of the PCM that speech returns.")
     max_input_chars: int = Field(MAX_INPUT_CHARS, ge=16, description="Longest text of one speech request.")
     connect_timeout: float = Field(5.0, gt=0, description="Seconds to reach the server.")
@@ -113,6 +117,7 @@ class OpenAICompatibleProvider(Provider):
                 system_role=options.system_role,
                 extra_body=options.extra_body,
                 sees_images=options.vision is not False,
+                echo_reasoning=options.echo_reasoning,
             ),
         )
 

@@ -8,12 +8,13 @@ from fnmatch import fnmatchcase
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
+from providers.catalog import CATALOG
 from providers.contracts import Llm, Stt, Tts, TurnModel, Vad
 from providers.errors import UnknownModelError
 from providers.names import DEFAULT_PATTERNS, VOICES, WELL_KNOWN_NAMES, EngineKind
 from providers.provider import Provider, ProviderSettings
 
-__all__ = ["WELL_KNOWN", "Defaults", "ProviderSetupError", "Registry", "WellKnown", "make_provider"]
+__all__ = ["Defaults", "ProviderSetupError", "Registry", "make_provider"]
 
 GROUP = "openparley.providers"
 TITLES = {"llm": "language model", "stt": "transcription model", "tts": "speech model"}
@@ -27,26 +28,6 @@ Engine = TypeVar("Engine")
 
 class ProviderSetupError(Exception):
     """A provider's table in the settings cannot be used. The message says why and what there is."""
-
-
-@dataclass(frozen=True, slots=True)
-class WellKnown:
-    """An upstream that needs no table in the settings: its key in the environment is enough."""
-
-    base_url: str
-    key_variables: tuple[str, ...]  # the first one that is set counts
-    default_llm: str
-    base_url_variable: str | None = None  # an environment variable that replaces `base_url`
-
-
-WELL_KNOWN: Mapping[str, WellKnown] = {
-    "google-ai-studio": WellKnown(
-        "https://generativelanguage.googleapis.com/v1beta/openai",
-        ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
-        "gemini-2.5-flash",
-    ),
-    "openai": WellKnown("https://api.openai.com/v1", ("OPENAI_API_KEY",), "gpt-4o-mini", "OPENAI_BASE_URL"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,8 +243,8 @@ class Registry:
         name = target.partition("/")[0]
         if name in self.providers:
             return self.providers[name]
-        if name in WELL_KNOWN:
-            how = f"set {' or '.join(WELL_KNOWN[name].key_variables)} in the server's environment"
+        if name in CATALOG:
+            how = f"set {' or '.join(CATALOG[name].key_variables)} in the server's environment"
         else:
             how = f"add [providers.{_shorten(name)}] to the settings"
         raise UnknownModelError(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
+from providers.catalog import CATALOG
 from providers.errors import ProviderError, UnknownModelError
 from providers.provider import Provider
 from providers.registry import Registry
@@ -65,7 +66,7 @@ async def examine(config: Path | None, environ: Mapping[str, str]) -> list[Check
     checks += found
     try:
         checks += await _engines(settings, providers, environ)
-        checks += await _reachable(providers)
+        checks += await _reachable(settings, providers)
     finally:
         for provider in providers.values():
             await provider.aclose()
@@ -128,6 +129,8 @@ def _providers(settings: Settings, environ: Mapping[str, str]) -> tuple[dict[str
             providers[name] = load_provider(name, table, environ)
         except StartupError as error:
             checks.append(Check(f"provider {name}", "fail", str(error), "The server would not start."))
+            continue
+        if _is_presumed(name, settings):
             continue
         variable = key_variable(name, table, environ)
         if name in IN_PROCESS:
@@ -193,14 +196,24 @@ def _resolves(registry: Registry, target: str) -> bool:
     return False
 
 
-async def _reachable(providers: Mapping[str, Provider]) -> list[Check]:
+def _is_presumed(name: str, settings: Settings) -> bool:
+    """Whether nobody said that this server runs here: it is worth a line only where it is found."""
+    return name not in settings.providers and name in CATALOG and CATALOG[name].is_local
+
+
+async def _reachable(settings: Settings, providers: Mapping[str, Provider]) -> list[Check]:
     """Whether each provider's address accepts a connection; nothing is sent."""
     addresses = {
         name: str(provider.settings.options["base_url"])
         for name, provider in providers.items()
         if "base_url" in provider.settings.options
     }
-    return list(await asyncio.gather(*(_reach(name, url) for name, url in addresses.items())))
+    checks = await asyncio.gather(*(_reach(name, url) for name, url in addresses.items()))
+    return [
+        check
+        for name, check in zip(addresses, checks, strict=True)
+        if check.status == "ok" or not _is_presumed(name, settings)
+    ]
 
 
 async def _reach(name: str, url: str) -> Check:

@@ -178,7 +178,7 @@ class ProviderTable(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    kind: str | None = None  # may be left out where the name says it: openai, google-ai-studio
+    kind: str | None = None  # may be left out where the name says it, as `openai` does
     api_key_env: str | None = None  # the environment variable that holds the key
     api_key: SecretStr | None = None  # for PARLEY_PROVIDERS__NAME__API_KEY and mounted secrets
 

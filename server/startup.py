@@ -1,8 +1,8 @@
 """Start-up: makes the providers, chooses the engine of each stage and says why, loads and warms the models.
 
 The language model is the configured one; else Google's when its key is set; else the first provider table
-that names a language model; else OpenAI's when its key is set; else `builtin/echo`, so that a fresh install
-always answers.
+that names a language model; else that of the first service in the catalogue whose key is set; else
+`builtin/echo`, so that a fresh install always answers.
 """
 
 import asyncio
@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from providers.catalog import CATALOG
 from providers.errors import ProviderError, UnknownModelError
 from providers.provider import Provider, ProviderSettings
-from providers.registry import WELL_KNOWN, Defaults, ProviderSetupError, Registry, make_provider
+from providers.registry import Defaults, ProviderSetupError, Registry, make_provider
 from server.auth import is_loopback
 from server.settings import ProviderTable, Settings
 from server.warmup import ENGINE_STAGES, warm_stage
@@ -50,6 +51,8 @@ LOCAL_DEFAULTS: Mapping[str, str] = {
     "stt": "local/moonshine-tiny-en",
     "tts": "local/espeak",
 }
+
+LLM_KEYS = "GEMINI_API_KEY or OPENAI_API_KEY"  # the two that most people have
 
 NOTHING = "none"
 _WITHOUT_JUDGE = "semantic_vad goes by silence and words"
@@ -124,27 +127,29 @@ def load_providers(settings: Settings, environ: Mapping[str, str]) -> dict[str, 
 
 
 def provider_tables(settings: Settings, environ: Mapping[str, str]) -> dict[str, ProviderTable]:
-    """The tables of the settings in their order, then those that need none: in process, or by a key."""
+    """The tables of the settings in their order, then those that need none."""
     tables = dict(settings.providers)
     for name in IN_PROCESS:
         tables.setdefault(name, ProviderTable(kind=name))
-    for name in WELL_KNOWN:
-        if key_variable(name, ProviderTable(), environ) is not None:
+    for name, service in CATALOG.items():
+        if service.is_local or key_variable(name, ProviderTable(), environ) is not None:
             tables.setdefault(name, ProviderTable())
     return tables
 
 
 def load_provider(name: str, table: ProviderTable, environ: Mapping[str, str]) -> Provider:
     """Make the provider of one table. Raises `StartupError` when the table or its key cannot be used."""
-    upstream = WELL_KNOWN.get(name)
+    service = CATALOG.get(name)
     kind = table.kind
     if kind is None:
-        kind = "openai-compatible" if upstream is not None else name if name in IN_PROCESS else None
+        kind = service.kind if service is not None else name if name in IN_PROCESS else None
     if kind is None:
         raise StartupError(f'providers.{name}.kind is missing; for example kind = "openai-compatible"')
     options = table.options
-    if upstream is not None and kind == "openai-compatible" and "base_url" not in options:
-        options["base_url"] = environ.get(upstream.base_url_variable or "") or upstream.base_url
+    if service is not None and kind == service.kind:
+        options = {**service.options, **options}
+        if base_url := environ.get(service.base_url_variable or "") or service.base_url:
+            options.setdefault("base_url", base_url)
     try:
         return make_provider(kind, ProviderSettings(name, options, _key(name, table, environ)))
     except ProviderSetupError as error:
@@ -155,8 +160,8 @@ def key_variable(name: str, table: ProviderTable, environ: Mapping[str, str]) ->
     """The environment variable that this provider's key comes from; None if there is no such."""
     if table.api_key is not None or table.api_key_env is not None:
         return table.api_key_env
-    upstream = WELL_KNOWN.get(name)
-    return _first_set(upstream.key_variables, environ) if upstream is not None else None
+    service = CATALOG.get(name)
+    return _first_set(service.key_variables, environ) if service is not None else None
 
 
 def build_registry(
@@ -257,28 +262,32 @@ def _choose(stage: Stage, configured: str | None, resolve: Callable[[str], str],
 
 
 def _choose_llm(settings: Settings, providers: Mapping[str, Provider], environ: Mapping[str, str]) -> Choice:
-    google, openai = "google-ai-studio", "openai"
+    google = next(iter(CATALOG))  # what Inworld's clients expect, wherever its key is there
     if google in providers and google not in settings.providers:
         return _by_key(google, environ)
-    for name in settings.providers:
+    for name, table in settings.providers.items():
         if name not in providers:  # it could not be made; `parley doctor` goes on nevertheless
             continue
         models = [model.id for model in providers[name].models() if model.kind == "llm"]
+        service = CATALOG.get(name)
+        if service is not None and service.default_llm is not None and "models" not in table.options:
+            return Choice("llm", f"{name}/{service.default_llm}", f"providers.{name} is configured")
         if models:
             return Choice("llm", f"{name}/{models[0]}", f"the first model of providers.{name}")
-        if name in WELL_KNOWN:
-            return Choice("llm", f"{name}/{WELL_KNOWN[name].default_llm}", f"providers.{name} is configured")
-    if openai in providers:
-        return _by_key(openai, environ)
-    hint = " or ".join(upstream.key_variables[0] for upstream in WELL_KNOWN.values())
+    for name, service in CATALOG.items():
+        if service.default_llm is not None and name in providers and name not in settings.providers:
+            return _by_key(name, environ)
     return Choice(
-        "llm", "builtin/echo", f"no language model is configured; set {hint}, or defaults.llm, for a real one"
+        "llm",
+        "builtin/echo",
+        f"no language model is configured; set {LLM_KEYS} or another provider's key, or defaults.llm,"
+        " for a real one",
     )
 
 
 def _by_key(name: str, environ: Mapping[str, str]) -> Choice:
     variable = key_variable(name, ProviderTable(), environ)
-    return Choice("llm", f"{name}/{WELL_KNOWN[name].default_llm}", f"{variable} is set")
+    return Choice("llm", f"{name}/{CATALOG[name].default_llm}", f"{variable} is set")
 
 
 def choose_voice(settings: Settings, registry: Registry) -> Choice:

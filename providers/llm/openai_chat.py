@@ -9,35 +9,35 @@ from typing import Any, Literal
 
 import orjson
 
-from providers.contracts import (
-    AssistantMessage,
-    FunctionTool,
-    ImagePart,
-    LlmEvent,
-    LlmFinished,
-    LlmRequest,
-    LlmUsage,
-    Message,
-    NamedToolChoice,
-    SystemMessage,
-    TextDelta,
-    ToolMessage,
-    UserMessage,
-)
+from providers.contracts import LlmEvent, LlmFinished, LlmRequest, LlmUsage, TextDelta
 from providers.errors import BadAnswerError, ConnectionFailedError, OverloadedError, ProviderError
 from providers.http import Answer, HttpClient
+from providers.llm.openai_chat_request import chat_body
 from providers.llm.think_filter import ThinkFilter
 from providers.llm.tool_fragments import ToolFragments
 from providers.llm.vision import without_images
 from providers.openai_quirks import Quirks
 from providers.problems import problem_from_object
 
-__all__ = ["OpenAIChatLlm", "chat_body"]
+__all__ = ["OpenAIChatLlm"]
 
-MAX_ATTEMPTS = 6  # one, and one for each parameter that a server may refuse
+MAX_ATTEMPTS = 10  # one, and one for each parameter that a server may refuse
 TAIL_GAP_S = 2.0  # how long usage and [DONE] may take once the answer itself is complete
 
-_OPTIONAL = frozenset({"stream_options", "temperature", "parallel_tool_calls", "reasoning_effort"})
+MAX_REASONING = 256 * 1024  # characters kept for servers that want them back
+
+_OPTIONAL = frozenset(
+    {
+        "stream_options",
+        "temperature",
+        "top_p",
+        "frequency_penalty",
+        "presence_penalty",
+        "stop",
+        "parallel_tool_calls",
+        "reasoning_effort",
+    }
+)
 _OTHER_NAME = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 
 FinishReason = Literal["stop", "tool_calls", "length", "content_filter"]
@@ -62,14 +62,21 @@ class OpenAIChatLlm:
         system_role: str = "system",
         extra_body: Mapping[str, Any] | None = None,
         sees_images: bool = True,
+        echo_reasoning: bool = False,
     ) -> None:
+        """`echo_reasoning`: the server wants its reasoning back with the calls that it led to."""
         self._http = http
         self._model = model
         self._max_tokens_field = max_tokens_field
         self._system_role = system_role
         self._extra_body = dict(extra_body or {})
         self._sees_images = sees_images
+        self._echo_reasoning = echo_reasoning
         self._quirks = Quirks(_OPTIONAL, _OTHER_NAME)
+
+    async def warm(self) -> None:
+        """Have a connection ready."""
+        await self._http.warm()
 
     async def generate(self, request: LlmRequest) -> AsyncGenerator[LlmEvent, None]:
         """Raises every kind of `ProviderError`. Closing the stream closes its connection."""
@@ -85,7 +92,7 @@ class OpenAIChatLlm:
                     if attempt < MAX_ATTEMPTS and self._quirks.learn(body, problem):
                         continue
                     raise problem.to_error(self._http.provider)
-                stream = _ChatStream(self._http)
+                stream = _ChatStream(self._http, keeps_reasoning=self._echo_reasoning)
                 async with aclosing(_read(answer, stream)) as events:
                     async for event in events:
                         yield event
@@ -131,8 +138,10 @@ def _decoded(answer: Answer, data: str) -> Any:
 class _ChatStream:
     """Turns decoded chunks into events."""
 
-    def __init__(self, http: HttpClient) -> None:
+    def __init__(self, http: HttpClient, *, keeps_reasoning: bool) -> None:
         self._http = http
+        self._keeps_reasoning = keeps_reasoning
+        self._reasoning = ""
         self._think = ThinkFilter()
         self._tools = ToolFragments()
         self._usage: LlmUsage | None = None
@@ -190,10 +199,12 @@ class _ChatStream:
         for text in (_plain(delta.get("content")), _plain(delta.get("refusal"))):
             if text and (spoken := self._think.feed(text)):
                 yield TextDelta(spoken)
+        if self._keeps_reasoning and len(self._reasoning) < MAX_REASONING:
+            self._reasoning += _plain(delta.get("reasoning_content"))
         calls = delta.get("tool_calls")
         for fragment in calls if isinstance(calls, list) else ():
             if isinstance(fragment, Mapping):
-                yield from self._tools.feed(fragment)
+                yield from self._tools.feed(fragment, self._reasoning)
         if isinstance(legacy := delta.get("function_call"), Mapping):
             yield from self._tools.feed({"index": 0, "function": legacy})
 
@@ -225,77 +236,3 @@ def _plain(content: Any) -> str:
 
 def _count(value: Any) -> int:
     return value if isinstance(value, int) and value > 0 else 0
-
-
-# --- The request -------------------------------------------------------------------------------------
-
-
-def chat_body(
-    request: LlmRequest, model: str, max_tokens_field: str = "max_tokens", system_role: str = "system"
-) -> dict[str, Any]:
-    """The JSON body of one request."""
-    messages = [wire for message in request.messages for wire in _message(message, system_role)]
-    body: dict[str, Any] = {
-        "model": model,
-        "messages": messages,
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    }
-    if request.temperature is not None:
-        body["temperature"] = request.temperature
-    if request.max_output_tokens is not None:
-        body[max_tokens_field] = request.max_output_tokens
-    if request.reasoning_effort is not None:
-        body["reasoning_effort"] = request.reasoning_effort
-    if request.tools:
-        body["tools"] = [_tool(tool) for tool in request.tools]
-        choice = request.tool_choice
-        if isinstance(choice, NamedToolChoice):
-            body["tool_choice"] = {"type": "function", "function": {"name": choice.name}}
-        elif choice != "auto":  # the default; some servers refuse to hear it
-            body["tool_choice"] = choice
-        if request.parallel_tool_calls is not None:
-            body["parallel_tool_calls"] = request.parallel_tool_calls
-    return body
-
-
-def _message(message: Message, system_role: str) -> Iterator[dict[str, Any]]:
-    """The message on the wire, or nothing for one that says nothing."""
-    match message:
-        case SystemMessage():
-            if message.text:
-                yield {"role": system_role, "content": message.text}
-        case UserMessage():
-            if any(isinstance(part, ImagePart) for part in message.parts):
-                yield {"role": "user", "content": [_part(part) for part in message.parts]}
-            else:  # servers without vision often take strings only
-                yield {"role": "user", "content": message.text}
-        case AssistantMessage():
-            wire: dict[str, Any] = {"role": "assistant", "content": message.text or None}
-            if message.tool_calls:
-                wire["tool_calls"] = [
-                    {
-                        "id": call.id,
-                        "type": "function",
-                        "function": {"name": call.name, "arguments": call.arguments or "{}"},
-                    }
-                    for call in message.tool_calls
-                ]
-            if message.text or message.tool_calls:
-                yield wire
-        case ToolMessage():
-            yield {"role": "tool", "tool_call_id": message.call_id, "content": message.output}
-
-
-def _part(part: Any) -> dict[str, Any]:
-    if isinstance(part, ImagePart):
-        return {"type": "image_url", "image_url": {"url": part.url, "detail": part.detail}}
-    return {"type": "text", "text": part.text}
-
-
-def _tool(tool: FunctionTool) -> dict[str, Any]:
-    function: dict[str, Any] = {"name": tool.name}
-    if tool.description:
-        function["description"] = tool.description
-    function["parameters"] = dict(tool.parameters or {"type": "object", "properties": {}})
-    return {"type": "function", "function": function}

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from providers.contracts import LlmEvent, ToolCallDelta, ToolCallStarted
+from providers.llm.openai_chat_request import STATE
 
 __all__ = ["ToolFragments"]
 
@@ -50,7 +51,8 @@ class ToolFragments:
     def any(self) -> bool:
         return bool(self._calls)
 
-    def feed(self, fragment: Mapping[str, Any]) -> Iterator[LlmEvent]:
+    def feed(self, fragment: Mapping[str, Any], reasoning: str = "") -> Iterator[LlmEvent]:
+        """`reasoning` led to the call, and is wanted back with it."""
         function = fragment.get("function")
         function = function if isinstance(function, Mapping) else {}
         given_id, name = _text(fragment.get("id")), _text(function.get("name"))
@@ -64,7 +66,7 @@ class ToolFragments:
             call.held += arguments
         if call.name and not call.started:
             call.started = True
-            yield ToolCallStarted(call.index, call.id, call.name)
+            yield ToolCallStarted(call.index, call.id, call.name, _state(fragment, reasoning))
         if call.started and call.held and (call.arguments or call.held not in _PLACEHOLDERS):
             call.arguments += call.held
             yield ToolCallDelta(call.index, call.held)
@@ -103,6 +105,14 @@ def _continues(call: _Call, name: str, arguments: str) -> bool:
     if name and name != call.name:
         return False
     return not (name and arguments and call.complete())
+
+
+def _state(fragment: Mapping[str, Any], reasoning: str) -> str:
+    """What the server wants back with the call: its reasoning, or Google's signature of it."""
+    extra = fragment.get("extra_content")
+    kept = {"extra_content": extra if isinstance(extra, Mapping) else None, "reasoning_content": reasoning}
+    kept = {name: value for name, value in kept.items() if value}
+    return json.dumps({STATE: kept}) if kept else ""
 
 
 def _text(value: Any) -> str:

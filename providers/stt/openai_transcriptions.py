@@ -45,6 +45,10 @@ class OpenAITranscriptionStt:
         self._takes_lists = model.startswith(("gpt-transcribe", "gpt-live-transcribe"))
         self._quirks = Quirks(_OPTIONAL)
 
+    async def warm(self) -> None:
+        """Have a connection ready."""
+        await self._http.warm()
+
     async def transcribe(
         self, audio: AsyncIterator[bytes], options: SttOptions
     ) -> AsyncGenerator[SttEvent, None]:

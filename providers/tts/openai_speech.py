@@ -63,6 +63,10 @@ class OpenAISpeechTts:
             return bool(voice)
         return voice.startswith("voice_") or any(known.id == voice for known in self.voices)
 
+    async def warm(self) -> None:
+        """Have a connection ready."""
+        await self._http.warm()
+
     async def speak(self, text: AsyncIterator[str], options: TtsOptions) -> AsyncGenerator[SpeechChunk, None]:
         """Raises every kind of `ProviderError`. Closing the stream closes all its connections."""
         segments: asyncio.Queue[_Segment | BaseException | None] = asyncio.Queue()

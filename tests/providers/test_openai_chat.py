@@ -41,7 +41,7 @@ from providers.errors import (
     RateLimitError,
     TimedOutError,
 )
-from providers.llm.openai_chat import chat_body
+from providers.llm.openai_chat_request import chat_body
 from providers.llm.think_filter import ThinkFilter
 from providers.llm.vision import BLIND_NOTE
 from providers.openai_compatible import OpenAICompatibleProvider

@@ -148,7 +148,7 @@ def test_aliases_that_go_round_in_a_circle_are_refused(build: Build, aliases: di
         ("llm", "mixtral", "Available: .*builtin/echo"),
         ("llm", "lap/llama", r"no provider 'lap' \(did you mean 'lab'\?\).*\[providers.lap\]"),
         ("llm", "google-ai-studio/gemini-2.5-flash", "set GEMINI_API_KEY or GOOGLE_API_KEY"),
-        ("llm", "groq/llama", r"add \[providers.groq\] to the settings"),
+        ("llm", "groq/llama", "set GROQ_API_KEY in the server.s environment"),
         ("llm", "local/espeak", "provider 'local' has no language models"),
         ("llm", "builtin/eco", "it has: echo"),
         ("stt", "local/whisper", "moonshine-tiny-en"),
@@ -314,7 +314,7 @@ def test_kinds_are_found_as_entry_points(kind: str) -> None:
     ("kind", "options", "expected"),
     [
         ("openai-compatibel", {}, r"no kind 'openai-compatibel' \(did you mean 'openai-compatible'\?\)"),
-        ("anything", {}, "installed kinds: builtin, local, openai-compatible"),
+        ("anything", {}, "installed kinds: .*local, openai-compatible"),
         ("builtin", {"volume": 11}, "provider 'mine': unknown option 'volume'"),
         ("openai-compatible", {"base_ulr": "x"}, "did you mean 'base_url'"),
         ("openai-compatible", {}, "base_url is missing"),
