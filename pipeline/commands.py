@@ -7,7 +7,7 @@ from typing import Literal
 from pipeline.config import Patch
 from pipeline.errors import InvalidRequest
 from pipeline.items import Item, ItemReference
-from providers.contracts import LlmUsage, SttUsage, TextMark, TokenLogprob, TranscriptSegment
+from providers.contracts import LlmUsage, RouteTaken, SttUsage, TextMark, TokenLogprob, TranscriptSegment
 
 __all__ = [
     "AudioAppended",
@@ -29,6 +29,7 @@ __all__ = [
     "PlaybackStopped",
     "Refuse",
     "ResponseParams",
+    "ResponseRouted",
     "RetrieveItem",
     "SpeakerHeard",
     "SpeechFinished",
@@ -44,6 +45,7 @@ __all__ = [
     "TruncateItem",
     "TurnJudged",
     "UpdateSession",
+    "UtteranceRouted",
 ]
 
 
@@ -241,6 +243,23 @@ class TranscriptionBroke:
 
 
 @dataclass(frozen=True, slots=True)
+class UtteranceRouted:
+    """A router chose who transcribes."""
+
+    item_id: str
+    route: RouteTaken
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseRouted:
+    """A router chose the model or the voice of a response."""
+
+    response_id: str
+    stage: Literal["llm", "tts"]
+    route: RouteTaken
+
+
+@dataclass(frozen=True, slots=True)
 class TextGenerated:
     response_id: str
     text: str
@@ -252,6 +271,7 @@ class ToolCallOpened:
     index: int  # the model's own count of its calls
     call_id: str
     name: str
+    state: str = ""  # what the model's maker wants back with the call
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,6 +336,8 @@ EngineFact = (
     | SpeakerHeard
     | TranscriptReady
     | TranscriptionBroke
+    | UtteranceRouted
+    | ResponseRouted
     | TextGenerated
     | ToolCallOpened
     | ToolCallGenerated

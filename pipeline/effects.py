@@ -6,7 +6,7 @@ from typing import Literal
 from pipeline.config import AudioFormat, SessionConfig
 from pipeline.core.endpointing import Decision, Evidence
 from pipeline.events import Event
-from providers.contracts import LlmRequest, SttOptions
+from providers.contracts import LlmRequest, RouteTaken, SttOptions
 
 __all__ = [
     "CheckEcho",
@@ -24,6 +24,7 @@ __all__ = [
     "KeepClip",
     "ReportDismissal",
     "ReportFirstOutput",
+    "ReportRoute",
     "ReportSpeculation",
     "ReportTruncation",
     "ReportTurnDecision",
@@ -250,6 +251,15 @@ class ReportSpeculation:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportRoute:
+    """A router decided for this response (llm, tts) or this item (stt)."""
+
+    stage: Literal["llm", "stt", "tts"]
+    subject_id: str
+    route: RouteTaken
+
+
+@dataclass(frozen=True, slots=True)
 class ReportFirstOutput:
     """The first text or audio of a response left the engine, `seconds` after it was asked for."""
 
@@ -289,6 +299,7 @@ Effect = (
     | StopGeneration
     | StopPlayback
     | ReportSpeculation
+    | ReportRoute
     | ReportFirstOutput
     | ReportTruncation
 )

@@ -4,12 +4,14 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+from dataclasses import replace
 
 from pipeline.audio.resample import Resampler
 from pipeline.commands import (
     Command,
     GenerationFailed,
     GenerationFinished,
+    ResponseRouted,
     SpeechFinished,
     SpeechSynthesized,
     TextGenerated,
@@ -19,7 +21,9 @@ from pipeline.commands import (
 from pipeline.effects import SpeechStyle, StartGeneration
 from pipeline.engines import Engines, load
 from providers.contracts import (
+    Caller,
     LlmFinished,
+    RouteTaken,
     TextDelta,
     TextMark,
     ToolCallDelta,
@@ -35,6 +39,7 @@ log = logging.getLogger(__name__)
 _SILENCE_DEADLINE_S = (
     90.0  # without a sign of life from an engine; adapters have shorter deadlines of their own
 )
+_MAX_STATE = 512 * 1024  # characters that a model may want back with one call
 _MAX_WAITING_CLAUSES = 32  # a model that writes faster than the voice speaks waits here
 _DELTA_MS = 200  # of audio in one event: 13 kB of base64 at 24 kHz, far below what any client refuses
 
@@ -48,11 +53,13 @@ class Generation:
         engines: Engines,
         dispatch: Callable[[Command], None],
         room: Callable[[], Awaitable[None]],
+        caller: Caller | None = None,
     ) -> None:
         self._order = order
         self._engines = engines
         self._report: Callable[[Command], None] | None = dispatch
         self._room = room
+        self._caller = caller or Caller()
         self._clauses: asyncio.Queue[str | None] = asyncio.Queue()
         self._has_clauses = asyncio.Event()
         self._caught_up = asyncio.Event()
@@ -104,16 +111,20 @@ class Generation:
         try:
             async with (
                 asyncio.timeout(_SILENCE_DEADLINE_S) as deadline,
-                aclosing(llm.generate(order.request)) as events,
+                aclosing(llm.generate(replace(order.request, caller=self._caller))) as events,
             ):
                 async for event in events:
                     match event:
                         case TextDelta(text):
                             self._dispatch(TextGenerated(order.response_id, text))
-                        case ToolCallStarted(index, call_id, name):
-                            self._dispatch(ToolCallOpened(order.response_id, index, call_id, name))
+                        case ToolCallStarted(index, call_id, name, state):
+                            self._dispatch(
+                                ToolCallOpened(order.response_id, index, call_id, name, _bounded(state))
+                            )
                         case ToolCallDelta(index, arguments):
                             self._dispatch(ToolCallGenerated(order.response_id, index, arguments))
+                        case RouteTaken():
+                            self._dispatch(ResponseRouted(order.response_id, "llm", event))
                         case LlmFinished(reason, usage):
                             self._dispatch(GenerationFinished(order.response_id, reason, usage))
                             return
@@ -133,7 +144,7 @@ class Generation:
         tts = await load(self._engines, self._engines.tts, style.model)
         voice = self._engines.resolve_voice(style.model, style.voice)
         resampler = Resampler(tts.sample_rate, style.format.rate)
-        options = TtsOptions(voice=voice, speed=style.speed)
+        options = TtsOptions(voice, style.speed, caller=self._caller)
         try:
             async with (
                 asyncio.timeout(None) as self._voice_deadline,
@@ -142,6 +153,8 @@ class Generation:
                 self._expect_voice()  # a short reply is complete before its voice is loaded
                 try:
                     async for chunk in chunks:
+                        if chunk.route is not None:
+                            self._dispatch(ResponseRouted(self._order.response_id, "tts", chunk.route))
                         marks = tuple(_scaled(mark, tts.sample_rate, style) for mark in chunk.marks)
                         await self._send(resampler.process(chunk.pcm), marks, style)
                         self._expect_voice()
@@ -177,6 +190,14 @@ class Generation:
 
     def _fail(self, code: str, message: str) -> None:
         self._dispatch(GenerationFailed(self._order.response_id, code, message))
+
+
+def _bounded(state: str) -> str:
+    """A part of it would be worthless, so it is kept whole or not at all."""
+    if len(state) <= _MAX_STATE:
+        return state
+    log.warning("a model wants %d characters back with its call, which are not kept", len(state))
+    return ""
 
 
 def _first(group: BaseExceptionGroup[ProviderError]) -> ProviderError:

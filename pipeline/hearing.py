@@ -31,7 +31,7 @@ from pipeline.engines import Engines
 from pipeline.judging import TurnJudge
 from pipeline.ticks import TICK_RATE, TICKS_PER_MS
 from pipeline.transcription import Transcription
-from providers.contracts import SttOptions
+from providers.contracts import Caller, SttOptions
 
 __all__ = ["Hearing"]
 
@@ -74,6 +74,7 @@ class Hearing:
         self._buffer = InputBuffer(rate)
         self._denoiser: Denoiser | None = None  # once the session wants noise reduced
         self._echo = EchoDetector() if expects_echoes else None
+        self._caller = Caller()
         self._detection: DetectorStream | None = None
         self._transcriptions: dict[Key, tuple[Transcription, asyncio.Task[None]]] = {}
         self._speaking: tuple[Key, int] | None = None  # the open utterance, and how far it has been fed
@@ -95,8 +96,9 @@ class Hearing:
 
     # --- audio ----------------------------------------------------------------------------------------
 
-    def configure(self, config: SessionConfig) -> None:
-        """Audio that comes from now on has this format, and is judged or not."""
+    def configure(self, config: SessionConfig, caller: Caller) -> None:
+        """Audio that comes from now on has this format, is judged or not, and is transcribed for `caller`."""
+        self._caller = caller
         rate = config.audio.input.format.rate
         changed = rate != self._buffer.rate
         self._buffer.change_rate(rate)
@@ -257,6 +259,7 @@ class Hearing:
             segment=segment,
             model=model,
             options=options,
+            caller=self._caller,
         )
         task = self._spawn(transcription.run(), f"transcription {item_id}[{content_index}]")
         self._transcriptions[key] = (transcription, task)

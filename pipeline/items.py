@@ -79,6 +79,7 @@ class FunctionCall:
     name: str
     arguments: str  # JSON text as the model wrote it
     status: ItemStatus = "completed"
+    state: str = field(default="", repr=False)  # what the model's maker wants back; no client sees it
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from typing import Any, Protocol, Self, assert_never
 
 from pipeline.audio.codecs import bytes_per_sample, check_whole_samples, decode
 from pipeline.audio.store import AudioStore
+from pipeline.callers import caller_of
 from pipeline.catalog import Prompts
 from pipeline.commands import (
     ClientCommand,
@@ -47,6 +48,7 @@ from pipeline.effects import (
     KeepClip,
     ReportDismissal,
     ReportFirstOutput,
+    ReportRoute,
     ReportSpeculation,
     ReportTruncation,
     ReportTurnDecision,
@@ -74,9 +76,11 @@ from pipeline.hearing import Hearing
 from pipeline.intake import with_recordings_decoded
 from pipeline.items import ContentPart, InputAudio, MessageItem, OutputAudio
 from pipeline.judging import TurnJudge
+from pipeline.log_reports import log_report
 from pipeline.quota import Quota, QuotaExceededError
 from pipeline.ticks import TICK_RATE
 from pipeline.turn_taking import TurnTaking
+from pipeline.warming import Warmer
 
 __all__ = ["Observer", "Peer", "Player", "Session"]
 
@@ -156,6 +160,8 @@ class Session:
             config.audio.input.format.rate,
             expects_echoes=turn_taking.echo_guard,
         )
+        self._warmer = Warmer(engines, self._spawn)
+        self._caller = caller_of(id, config)
         self._players: list[Player] = []
         self._alarm: asyncio.TimerHandle | None = None
         self._generations: dict[str, tuple[Generation, asyncio.Task[None]]] = {}
@@ -271,7 +277,9 @@ class Session:
             case Emit(event):
                 self._emit(event)
             case Configure(config):
-                self._hearing.configure(config)
+                self._caller = caller_of(self.id, config)
+                self._hearing.configure(config, self._caller)
+                self._warmer.configure(config)
             case StartUtterance():
                 self._hearing.start_utterance(effect)
             case EndSegment():
@@ -311,22 +319,15 @@ class Session:
             case StopPlayback(unheard):
                 self._hearing.not_played(unheard)
                 self._stop_playback()
-            case ReportTurnDecision():
-                self._log_decision(effect)
-            case ReportDismissal(reason, start, end):
-                log.info("session %s: sound at %d-%d ms interrupts nobody: %s", self.id, start, end, reason)
-            case ReportSpeculation(response_id, outcome, seconds):
-                log.info("session %s: %s, prepared for %.2f s: %s", self.id, response_id, seconds, outcome)
-            case ReportFirstOutput(response_id, seconds):
-                log.info("session %s: %s answers after %.0f ms", self.id, response_id, 1000 * seconds)
-            case ReportTruncation(response_id, items, tokens):
-                log.info(
-                    "session %s: %s is answered without the %d oldest items; about %d tokens remain",
-                    self.id,
-                    response_id,
-                    items,
-                    tokens,
-                )
+            case (
+                ReportTurnDecision()
+                | ReportDismissal()
+                | ReportSpeculation()
+                | ReportRoute()
+                | ReportFirstOutput()
+                | ReportTruncation()
+            ):
+                log_report(self.id, effect)
             case _:
                 assert_never(effect)
 
@@ -364,7 +365,7 @@ class Session:
         except QuotaExceededError as exceeded:
             self.dispatch(GenerationFailed(id, "rate_limit_exceeded", str(exceeded), started=False))
             return
-        generation = Generation(order, self._engines, self.dispatch, self._room)
+        generation = Generation(order, self._engines, self.dispatch, self._room, self._caller)
         task = self._spawn(generation.run(), f"generation {id}")
         self._generations[id] = (generation, task)
         task.add_done_callback(lambda _: self._generated(id, generation))
@@ -386,24 +387,6 @@ class Session:
         if at is not None:
             delay = max(0.0, at - monotonic())
             self._alarm = asyncio.get_running_loop().call_later(delay, self.dispatch, DeadlinePassed())
-
-    def _log_decision(self, report: ReportTurnDecision) -> None:
-        level = logging.DEBUG if report.outcome == "wait" else logging.INFO
-        if not log.isEnabledFor(level):
-            return
-        known, decision = report.evidence, report.decision
-        log.log(
-            level,
-            "session %s: %s at %d ms: %s after %d ms of silence (sound %s, engine %s): %s",
-            self.id,
-            report.item_id,
-            report.at_ms,
-            report.outcome,
-            known.silence_ms,
-            "-" if known.sound is None else f"{known.sound:.2f}",
-            "-" if known.engine is None else f"{known.engine:.2f}",
-            "-" if decision is None else decision.reason,
-        )
 
     # --- tasks ----------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
+from dataclasses import replace
 
 from pipeline.audio.resample import Resampler
 from pipeline.commands import (
@@ -14,10 +15,13 @@ from pipeline.commands import (
     TranscriptGuessed,
     TranscriptionBroke,
     TranscriptReady,
+    UtteranceRouted,
 )
 from pipeline.engines import Engines, load
 from providers.contracts import (
+    Caller,
     EndOfTurn,
+    RouteTaken,
     SttOptions,
     TokenLogprob,
     TranscriptDelta,
@@ -49,6 +53,7 @@ class Transcription:
         segment: int = 0,
         model: str,
         options: SttOptions,
+        caller: Caller | None = None,
     ) -> None:
         self._engines = engines
         self._dispatch = dispatch
@@ -56,7 +61,7 @@ class Transcription:
         self._content_index = content_index
         self._segment = segment
         self._model = model
-        self._options = options
+        self._options = options if caller is None else replace(options, caller=caller)
         # Not bounded here: what waits is a copy of audio that the input buffer's limit already bounds.
         self._audio: asyncio.Queue[tuple[bytes, int] | None] = asyncio.Queue()
         self._deadline: asyncio.Timeout | None = None  # while it runs
@@ -104,6 +109,8 @@ class Transcription:
                     case TranscriptDelta(text, logprobs):
                         grew = TranscriptGrew(self._item_id, text, self._wanted(logprobs), self._segment)
                         self._dispatch(grew)
+                    case RouteTaken():
+                        self._dispatch(UtteranceRouted(self._item_id, event))
                     case TranscriptGuess(text):
                         self._dispatch(TranscriptGuessed(self._item_id, text, self._segment))
                     case EndOfTurn(probability):

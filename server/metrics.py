@@ -22,6 +22,7 @@ from pipeline.effects import (
     Emit,
     ReportDismissal,
     ReportFirstOutput,
+    ReportRoute,
     ReportSpeculation,
     ReportTurnDecision,
 )
@@ -100,6 +101,15 @@ class Metrics:
             ["reason"],
             registry=registry,
         )
+        self._routed = Counter(
+            "parley_routed", "What routers sent on.", ["stage", "router", "model"], registry=registry
+        )
+        self._route_failures = Counter(
+            "parley_route_failures",
+            "Models that a router gave up before one answered.",
+            ["stage", "model", "code"],
+            registry=registry,
+        )
         self._errors = Counter(
             "parley_errors", "Errors that clients were told of.", ["where", "code"], registry=registry
         )
@@ -166,6 +176,11 @@ class Metrics:
                 self._speculation_seconds.labels(outcome).inc(seconds)
             case ReportDismissal(reason):
                 self._dismissed.labels(reason).inc()
+            case ReportRoute(stage, _, route):
+                self._routed.labels(stage, route.router, route.model).inc()
+                for attempt in route.attempts:
+                    if attempt.error is not None:
+                        self._route_failures.labels(stage, attempt.model, attempt.error).inc()
             case ReportFirstOutput(_, seconds):
                 self._first_output.observe(seconds)
 

@@ -15,6 +15,7 @@ from pipeline.effects import (
     Emit,
     ReportDismissal,
     ReportFirstOutput,
+    ReportRoute,
     ReportSpeculation,
     StartGeneration,
     StartUtterance,
@@ -34,6 +35,7 @@ from pipeline.events import (
     TranscriptionFailed,
 )
 from pipeline.items import FunctionCall, FunctionCallOutput, MessageItem, OutputAudio, OutputText
+from providers.contracts import RouteTaken
 from server.turn_spans import SpokenTurn, TurnWatch
 
 __all__ = ["SessionTracer"]
@@ -105,6 +107,8 @@ class SessionTracer:
                 self._end_speculation(response_id, outcome, seconds)
             case ReportDismissal(reason, start_ms, end_ms):
                 self._dismissed(reason, start_ms, end_ms)
+            case ReportRoute(stage, subject_id, route):
+                self._routed(stage, subject_id, route)
 
     def _heard(self, event: Event) -> None:
         match event:
@@ -187,6 +191,25 @@ class SessionTracer:
         span = _Open("dismissal", "", self._clock() - (end_ms - start_ms) / 1000)
         where = {"id": None, "audio_start_ms": start_ms, "audio_end_ms": end_ms}
         self._write_span(span, "dismissed", [], {}, reason=reason, **where)
+
+    def _routed(self, stage: str, subject_id: str, route: RouteTaken) -> None:
+        attempts = [
+            {"model": attempt.model, "error": attempt.error, "seconds": round(attempt.seconds, 3)}
+            for attempt in route.attempts
+        ]
+        tried = sum(attempt.seconds for attempt in route.attempts)
+        self._write_span(
+            _Open("route", subject_id, self._clock() - tried, route.model),
+            "completed",
+            [],
+            {},
+            reason=route.reason,
+            stage=stage,
+            router=route.router,
+            route=route.route,
+            variant=route.variant,
+            attempts=attempts,
+        )
 
     def _end(
         self, span: _Open, status: str, items: list[str], said: Mapping[str, str | None], **members: Any

@@ -77,7 +77,7 @@ def _add_calls(messages: list[Message], calls: Sequence[FunctionCall], outputs: 
     # What the model said before it called is part of the same message.
     said = messages.pop() if messages and isinstance(messages[-1], AssistantMessage) else AssistantMessage()
     assert isinstance(said, AssistantMessage)
-    made = tuple(ToolCall(id=call.call_id, name=call.name, arguments=call.arguments) for call in calls)
+    made = tuple(ToolCall(call.call_id, call.name, call.arguments, call.state) for call in calls)
     messages.append(AssistantMessage(said.text, made))
     messages.extend(
         ToolMessage(call.call_id, call.name, outputs.get(call.call_id, _PENDING_OUTPUT)) for call in calls

@@ -31,6 +31,7 @@ from pipeline.commands import (
     PlaybackStopped,
     Refuse,
     ResponseParams,
+    ResponseRouted,
     RetrieveItem,
     SpeakerHeard,
     SpeechFinished,
@@ -46,6 +47,7 @@ from pipeline.commands import (
     TruncateItem,
     TurnJudged,
     UpdateSession,
+    UtteranceRouted,
 )
 from pipeline.config import ServerVad, SessionConfig
 from pipeline.core.conversation import Conversation
@@ -55,7 +57,7 @@ from pipeline.core.responding import Responder
 from pipeline.core.state import EngineLimits, State
 from pipeline.core.transcripts import Transcripts
 from pipeline.core.turns import SpeechBegan, SpeechEnded
-from pipeline.effects import Configure, Effect, Emit, ForgetItem, SetDeadline
+from pipeline.effects import Configure, Effect, Emit, ForgetItem, ReportRoute, SetDeadline
 from pipeline.errors import InvalidRequest
 from pipeline.events import (
     ErrorRaised,
@@ -153,6 +155,7 @@ class Engine:
                 | TextGenerated()
                 | ToolCallGenerated()
                 | ToolCallOpened()
+                | ResponseRouted()
                 | GenerationFinished()
                 | SpeechFinished()
             ):
@@ -163,6 +166,8 @@ class Engine:
                 self._turn(listener.turn_judged(command))
             case EchoJudged():
                 self._turn(listener.echo_judged(command))
+            case UtteranceRouted(item_id, route):
+                self._state.do(ReportRoute("stt", item_id, route))
             case TranscriptGrew():
                 transcripts.grew(command)
                 self._turn(listener.reconsider())

@@ -15,6 +15,7 @@ from pipeline.commands import (
     GenerationFailed,
     GenerationFinished,
     ResponseParams,
+    ResponseRouted,
     SpeechFinished,
     SpeechSynthesized,
     TextGenerated,
@@ -275,6 +276,9 @@ class Responder:
                 self._call_grew(fact)
             case ToolCallOpened():
                 self._call_opened(fact)
+            case ResponseRouted():
+                if running := self._running(fact.response_id):
+                    running.response.add_route(fact.stage, fact.route)
             case GenerationFinished():
                 self._finished(fact)
             case SpeechFinished():
@@ -290,7 +294,7 @@ class Responder:
 
     def _call_opened(self, fact: ToolCallOpened) -> None:
         if running := self._writing(fact.response_id):
-            running.response.open_call(fact.index, self._call_id(fact.call_id), fact.name)
+            running.response.open_call(fact.index, self._call_id(fact.call_id), fact.name, fact.state)
             self._stop_if_endless(running)
 
     def _call_id(self, offered: str) -> str:

@@ -10,12 +10,14 @@ so that every delta lies between its item's added and done, however the response
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from pipeline.config import SessionConfig
 from pipeline.core.clauses import ClauseCutter
 from pipeline.core.playback import SpokenText
+from pipeline.core.routes import with_route
 from pipeline.core.state import State
-from pipeline.effects import FinishSpeaking, ReportFirstOutput, Speak
+from pipeline.effects import FinishSpeaking, ReportFirstOutput, ReportRoute, Speak
 from pipeline.events import (
     AudioDelta,
     AudioDone,
@@ -40,7 +42,7 @@ from pipeline.events import (
     Usage,
 )
 from pipeline.items import FunctionCall, Item, ItemStatus, MessageItem, OutputAudio, OutputText
-from providers.contracts import TextMark
+from providers.contracts import RouteTaken, TextMark
 
 __all__ = ["Response"]
 
@@ -58,6 +60,7 @@ class _OpenCall:
     output_index: int
     call_id: str
     name: str
+    state: str
     arguments: list[str] = field(default_factory=list)
 
 
@@ -117,6 +120,12 @@ class Response:
         """The voice has been given the first clauses in advance."""
         self._given = count
 
+    def add_route(self, stage: Literal["llm", "tts"], route: RouteTaken) -> None:
+        """A router decided for this response: its `metadata` tells, beside what the client put there."""
+        self._state.do(ReportRoute(stage, self.id, route))
+        if self._state.rules.route_metadata:
+            self._metadata = with_route(self._metadata, stage, route)
+
     # --- what the model writes ------------------------------------------------------------------------
 
     def add_text(self, text: str, now: float) -> None:
@@ -149,13 +158,13 @@ class Response:
         self._state.do(FinishSpeaking(self.id))
         return True
 
-    def open_call(self, index: int, call_id: str, name: str) -> None:
+    def open_call(self, index: int, call_id: str, name: str, state: str = "") -> None:
         if index in self._calls:
             return
         if self._message is not None and self.speaks and (rest := self._cutter.finish()):
             # What was said before a call is said at once, not after the call has been written.
             self._speak(rest)
-        call = _OpenCall(self._state.new_id("item"), self._take_index(), call_id, name)
+        call = _OpenCall(self._state.new_id("item"), self._take_index(), call_id, name, state)
         self._calls[index] = call
         self._open_item(call.output_index, FunctionCall(call.item_id, call_id, name, "", "in_progress"))
 
@@ -251,7 +260,7 @@ class Response:
         if not arguments and status == "completed":
             arguments = "{}"  # clients parse it, and an empty text is not JSON
         self._state.emit(CallArgumentsDone(self._part(call), call.call_id, call.name, arguments))
-        item = FunctionCall(call.item_id, call.call_id, call.name, arguments, status)
+        item = FunctionCall(call.item_id, call.call_id, call.name, arguments, status, call.state)
         self._close_item(call.output_index, item)
 
     def _open_item(self, output_index: int, item: Item) -> None:

@@ -11,6 +11,7 @@ from typing import Literal
 
 from pipeline.commands import (
     GenerationFinished,
+    ResponseRouted,
     SpeechFinished,
     SpeechSynthesized,
     TextGenerated,
@@ -25,7 +26,8 @@ from pipeline.effects import ReportSpeculation, Speak, StartGeneration, StopGene
 __all__ = ["Fact", "Speculator"]
 
 Fact = (
-    TextGenerated
+    ResponseRouted
+    | TextGenerated
     | ToolCallOpened
     | ToolCallGenerated
     | GenerationFinished

@@ -37,6 +37,7 @@ OPENAI = Profile(
         voice_changes=False,
         tracing_changes=False,
         suggestion_events=False,
+        route_metadata=False,
         server_vad=_OPENAI_VAD,
     ),
     defaults={

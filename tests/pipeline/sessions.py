@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import numpy as np
 
 from pipeline.config import Patch
+from pipeline.core.reconfiguring import Rules
 from pipeline.core.state import EngineLimits
 from pipeline.detection import SpeechDetector
 from pipeline.judging import TurnJudge
@@ -38,6 +39,7 @@ async def opened(
     judge: TurnModel | None = None,
     turn_taking: TurnTaking = PLAIN,
     player: Player | None = None,
+    rules: Rules | None = None,
 ) -> AsyncIterator[tuple[Session, Heard]]:
     """A session with one client; afterwards nothing may be left of it."""
     before = asyncio.all_tasks()
@@ -56,6 +58,7 @@ async def opened(
             max_kept_audio=max_kept_audio,
             quota=quota,
             turn_taking=turn_taking,
+            rules=rules,
         ) as session,
     ):
         client = Heard()

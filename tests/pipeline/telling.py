@@ -19,6 +19,7 @@ from pipeline.effects import (
     KeepClip,
     ReportDismissal,
     ReportFirstOutput,
+    ReportRoute,
     ReportSpeculation,
     ReportTruncation,
     ReportTurnDecision,
@@ -132,6 +133,8 @@ def line_of(effect: Effect) -> str:
             return "> stop playback"
         case ReportSpeculation(response_id, outcome):
             return f"> speculation {response_id} {outcome}"
+        case ReportRoute(stage, subject_id, route):
+            return f"> {stage} of {subject_id} by {route.model}"
         case ReportFirstOutput(response_id, seconds):
             return f"> first output {response_id} after {seconds:.3f} s"
         case ReportTruncation(response_id, items, tokens):

@@ -49,7 +49,7 @@ from pipeline.items import InputAudio, MessageItem, OutputAudio
 from pipeline.quota import QuotaExceededError
 from pipeline.session import Session
 from providers import contracts
-from providers.contracts import SttEvent, SttOptions
+from providers.contracts import Caller, SttEvent, SttOptions
 from providers.vad.silero import SileroVad
 from server.talk.wav import encode_wav
 from tests.pipeline.playbook import text_of, user
@@ -247,7 +247,7 @@ async def test_the_hints_of_the_session_reach_the_engine() -> None:
         session.dispatch(CommitAudio())
         await client.wait(TranscriptionCompleted)
 
-    assert stt.options == [SttOptions("de", "x")]
+    assert stt.options == [SttOptions("de", "x", caller=Caller("sess"))]
 
 
 async def test_recordings_inside_items_are_transcribed_and_kept() -> None:
