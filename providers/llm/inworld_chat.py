@@ -23,7 +23,7 @@ class InworldChatLlm(OpenAIChatLlm):
         if not self._sees_images:
             request = without_images(request)
         whole = chat_body(request, self._model, self._max_tokens_field, self._system_role)
-        whole |= _with_caller(self._extra_body, request.caller)
+        whole |= _with_caller(self._extra_body, request.caller, routed=self._model.startswith("inworld/"))
         for attempt in range(1, MAX_ATTEMPTS + 1):
             body = self._quirks.apply(whole)
             async with self._http.post_json("/chat/completions", body) as answer:
@@ -112,11 +112,14 @@ def _word(value: Mapping[str, Any], *names: str) -> str:
     return ""
 
 
-def _with_caller(extra: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
-    """The extra members of a request, with what its router decides by: the user and the metadata."""
+def _with_caller(extra: Mapping[str, Any], caller: Caller, *, routed: bool) -> dict[str, Any]:
+    """The extra members of a request, with what its router decides by: the user and the metadata.
+
+    A router gives the same variant to the same user; where nobody is named, the session stays with one.
+    """
     body = dict(extra)
-    if caller.user_id:
-        body["user"] = caller.user_id
+    if user := caller.user_id or (caller.session_id if routed else ""):
+        body["user"] = user
     if caller.metadata:
         own = body.get("extra_body")
         own = dict(own) if isinstance(own, Mapping) else {}

@@ -78,7 +78,8 @@ class InworldHttpTts:
                             yield chunk
                 else:
                     reply.begin(piece)
-                yield reply.end()
+                if (chunk := reply.end()) is not None:
+                    yield chunk
 
     async def _piece(self, body: Mapping[str, Any], reply: "_Reply") -> AsyncGenerator[SpeechChunk, None]:
         before = reply.samples
@@ -157,10 +158,14 @@ class _Reply:
                 self._marks.append(TextMark(chars, self._offset + round(seconds * SAMPLE_RATE)))
         return SpeechChunk(data[:whole], tuple(self._reached()))
 
-    def end(self) -> SpeechChunk:
+    def end(self) -> SpeechChunk | None:
         """The border behind the piece; a time that was reported for sound that never came is dropped."""
         self._marks.clear()
-        return SpeechChunk(b"", (TextMark(self._chars, self.samples),))
+        border = TextMark(self._chars, self.samples)
+        if border == self._last:
+            return None
+        self._last = border
+        return SpeechChunk(b"", (border,))
 
     def _reached(self) -> Iterator[TextMark]:
         """Marks whose sound is there, in order; what steps back is dropped."""
