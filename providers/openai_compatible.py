@@ -14,6 +14,7 @@ from providers.http import HttpClient, Timeouts
 from providers.llm.openai_chat import OpenAIChatLlm
 from providers.options import ProviderOptions, read_options
 from providers.provider import Provider, ProviderSettings
+from providers.stt.openai_realtime import OpenAIRealtimeStt, is_realtime_only
 from providers.stt.openai_transcriptions import OpenAITranscriptionStt
 from providers.tts.openai_speech import MAX_INPUT_CHARS, OPENAI_VOICES, OpenAISpeechTts
 
@@ -52,6 +53,9 @@ class OpenAICompatibleOptions(ProviderOptions):
     echo_reasoning: bool = Field(
         False,
         description="Whether it wants its reasoning back with the calls that it led to, as DeepSeek does.",
+    )
+    realtime_transcription: bool | None = Field(
+        None, description="Whether it transcribes over /v1/realtime; unset: models that have no other way."
     )
     sample_rate: int = Field(24_000, ge=8_000, le=48_000, description="Hertz of the PCM that speech returns.")
     max_input_chars: int = Field(MAX_INPUT_CHARS, ge=16, description="Longest text of one speech request.")
@@ -125,6 +129,9 @@ class OpenAICompatibleProvider(Provider):
         return self._options.context_tokens or super().context_tokens(model)
 
     def stt(self, model: str) -> Stt:
+        realtime = self._options.realtime_transcription
+        if is_realtime_only(model) if realtime is None else realtime:
+            return self._engine(OpenAIRealtimeStt, model, lambda: OpenAIRealtimeStt(self._http, model))
         return self._engine(OpenAITranscriptionStt, model, lambda: OpenAITranscriptionStt(self._http, model))
 
     def tts(self, model: str) -> Tts:

@@ -119,9 +119,9 @@ class _Story:
                     self._settled += text
                     yield TranscriptDelta(text, logprobs)
             case Guessed(text):
-                self._guess = text
+                is_news, self._guess = text != self._guess, text
                 whole = (self._settled + text).strip()
-                if whole:
+                if whole and is_news:
                     yield TranscriptGuess(whole)
             case EndOfTurn():
                 yield reading
