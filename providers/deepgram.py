@@ -1,0 +1,139 @@
+"""The provider of kind "deepgram": transcription by Nova and Flux, speech by Aura, all over WebSocket."""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import Field
+
+from providers.contracts import ModelInfo, Stt, Tts
+from providers.errors import UnknownModelError
+from providers.http import HttpClient, Timeouts
+from providers.options import ProviderOptions, read_options
+from providers.provider import Provider, ProviderSettings
+from providers.stt.deepgram_flux import DeepgramFluxStt, FluxSettings
+from providers.stt.deepgram_nova import DeepgramNovaStt, NovaSettings
+from providers.tts.deepgram_aura import DeepgramAuraTts
+
+__all__ = ["DeepgramOptions", "DeepgramProvider"]
+
+BASE_URL = "https://api.deepgram.com"
+MAX_ENGINES = 64  # names come from clients; engines are cheap to make again
+
+Engine = TypeVar("Engine")
+
+
+class DeepgramOptions(ProviderOptions):
+    """What a `[providers.NAME]` table of this kind may hold, besides `kind` and `api_key_env`."""
+
+    base_url: str = Field(BASE_URL, pattern=r"^https?://[^/?#@]+", description="Address of the API.")
+    language: str = Field("multi", min_length=2, description="Nova: where a session names none.")
+    endpointing: Literal[False] | Annotated[int, Field(ge=10, le=5000)] = Field(
+        300, description="Nova: milliseconds of silence that settle a segment; or false."
+    )
+    utterance_end: Literal[False] | Annotated[int, Field(ge=1000, le=5000)] = Field(
+        1000, description="Nova: milliseconds without a word that end an utterance; or false."
+    )
+    smart_format: bool = Field(True, description="Nova: whether numbers, dates and the like are formatted.")
+    punctuate: bool = Field(True, description="Nova: whether there are capitals and punctuation.")
+    eot_threshold: float = Field(0.7, ge=0.5, le=0.9, description="Flux: how sure an end of turn must be.")
+    eager_eot_threshold: Literal[False] | Annotated[float, Field(ge=0.3, le=0.9)] = Field(
+        0.5, description="Flux: how sure the suggestion of one must be; or false."
+    )
+    eot_timeout: int = Field(
+        5000, ge=500, le=60_000, description="Flux: milliseconds of silence that end a turn in any case."
+    )
+    mip_opt_out: bool = Field(False, description="Whether to stay out of the model improvement program.")
+    tags: list[str] = Field(default_factory=list, description="Labels for Deepgram's reports of usage.")
+    connect_timeout: float = Field(5.0, gt=0, description="Seconds to reach the server.")
+    first_byte_timeout: float = Field(30.0, gt=0, description="Seconds from the first words to their sound.")
+    gap_timeout: float = Field(10.0, gt=0, description="Seconds between two pieces of an answer.")
+    proxy_from_env: bool = Field(False, description="Whether HTTP_PROXY, HTTPS_PROXY and .netrc are used.")
+
+
+class DeepgramProvider(Provider):
+    """Serves transcription and speech. Raises `ValueError` for options that are unknown or wrong."""
+
+    def __init__(self, settings: ProviderSettings) -> None:
+        super().__init__(settings)
+        self._options = options = read_options(settings, DeepgramOptions)
+        key = (settings.api_key or "").strip()
+        if not key.isascii() or not key.isprintable():
+            raise ValueError(f"provider '{settings.name}': the API key has characters that no key has")
+        self._http = HttpClient(
+            settings.name,
+            options.base_url,
+            headers={"Authorization": f"Token {key}"} if key else {},
+            secrets=(key,),
+            timeouts=Timeouts(
+                connect=options.connect_timeout,
+                first_byte=options.first_byte_timeout,
+                gap=options.gap_timeout,
+            ),
+            proxy_from_env=options.proxy_from_env,
+        )
+        self._query = (("mip_opt_out", "true"),) if options.mip_opt_out else ()
+        self._tags = tuple(("tag", tag) for tag in options.tags)
+        self._engines: dict[tuple[str, str], Any] = {}
+        self._lock = threading.Lock()  # engines are asked for from worker threads
+
+    def models(self) -> Sequence[ModelInfo]:
+        # Words do come with their times, but transcripts here carry none.
+        return (
+            ModelInfo("nova-3", "stt", streams="audio and text", languages="55, or found out"),
+            ModelInfo("nova-3-medical", "stt", streams="audio and text", languages="10, or found out"),
+            ModelInfo("nova-2", "stt", streams="audio and text", languages="36"),
+            ModelInfo("flux-general-en", "stt", streams="audio, text and ends of turns", languages="en"),
+            ModelInfo("flux-general-multi", "stt", streams="audio, text and ends of turns", languages="10"),
+            ModelInfo("aura-2", "tts", streams="text and audio", languages="en, es, de, nl, fr, it, ja"),
+            ModelInfo("aura", "tts", streams="text and audio", languages="en"),
+        )
+
+    def stt(self, model: str) -> Stt:
+        options = self._options
+        query = (*self._query, *self._tags)
+        if model.startswith("flux"):
+            flux = FluxSettings(
+                eot_threshold=options.eot_threshold,
+                eager_eot_threshold=options.eager_eot_threshold or None,
+                eot_timeout_ms=options.eot_timeout,
+                query=query,
+            )
+            return self._engine("stt", model, lambda: DeepgramFluxStt(self._http, model, flux))
+        nova = NovaSettings(
+            language=options.language,
+            endpointing_ms=options.endpointing or None,
+            utterance_end_ms=options.utterance_end or None,
+            smart_format=options.smart_format,
+            punctuate=options.punctuate,
+            query=query,
+        )
+        return self._engine("stt", model, lambda: DeepgramNovaStt(self._http, model, nova))
+
+    def tts(self, model: str) -> Tts:
+        return self._engine(
+            "tts",
+            model,
+            lambda: DeepgramAuraTts(
+                self._http, model, query=self._query, begins_within=self._options.first_byte_timeout
+            ),
+        )
+
+    async def aclose(self) -> None:
+        with self._lock:
+            engines, self._engines = self._engines, {}
+        for engine in engines.values():
+            if isinstance(engine, DeepgramAuraTts):
+                await engine.aclose()
+        await self._http.aclose()
+
+    def _engine(self, kind: str, model: str, make: Callable[[], Engine]) -> Engine:
+        if not model.strip():
+            raise UnknownModelError(f"provider '{self.name}': the name of the model is missing")
+        with self._lock:
+            if (kind, model) not in self._engines:
+                if len(self._engines) >= MAX_ENGINES:
+                    self._engines.pop(next(iter(self._engines)))
+                self._engines[kind, model] = make()
+            engine: Engine = self._engines[kind, model]
+            return engine
