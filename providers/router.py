@@ -1,0 +1,99 @@
+"""The provider "router": routers under the names of models, used by a session like any other model."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+from providers.contracts import Llm, ModelInfo, Stt, Tts, TurnModel, Vad
+from providers.errors import UnknownModelError
+from providers.names import EngineKind
+from providers.provider import Provider, ProviderSettings
+from providers.routing.choosing import names_of
+from providers.routing.llm import RouterLlm
+from providers.routing.lookup import Lookup, canonical
+from providers.routing.routers import Routers
+from providers.routing.stt import RouterStt
+from providers.routing.tts import RouterTts
+
+__all__ = ["RouterProvider", "WithRouters"]
+
+
+class RouterProvider(Provider):
+    """Makes an engine of each router. `connect` has to be called once the registry is there."""
+
+    def __init__(self, routers: Routers, name: str = "router") -> None:
+        super().__init__(ProviderSettings(name))
+        self.routers = routers
+        self._lookup: Lookup | None = None
+
+    def connect(self, lookup: Lookup) -> None:
+        """`lookup` finds the models that routers name: the registry."""
+        self._lookup = lookup
+
+    def models(self) -> Sequence[ModelInfo]:
+        return tuple(ModelInfo(one.id, one.kind) for one in self.routers.definitions())
+
+    def llm(self, model: str) -> Llm:
+        return RouterLlm(model, self.routers, self._known("llm", model))
+
+    def stt(self, model: str) -> Stt:
+        # Some attributes of both are read-only, since they follow the definition.
+        return RouterStt(model, self.routers, self._known("stt", model))  # type: ignore[return-value]
+
+    def tts(self, model: str) -> Tts:
+        return RouterTts(model, self.routers, self._known("tts", model))  # type: ignore[return-value]
+
+    def context_tokens(self, model: str) -> int:
+        """As many as the smallest of its models holds: any of them may have to answer."""
+        lookup = self._known("llm", model)
+        sizes = []
+        for variant in self.routers.get("llm", model).definition.variants():
+            for name in names_of(variant):
+                with suppress(UnknownModelError, KeyError):
+                    found = canonical(lookup, "llm", name)
+                    if not self.routers.has("llm", found.partition("/")[2]):  # nor do routers ask it
+                        sizes.append(lookup.context_tokens(found))
+        return min(sizes, default=super().context_tokens(model))
+
+    def _known(self, kind: EngineKind, router_id: str) -> Lookup:
+        if self._lookup is None:
+            raise RuntimeError("the routers are not connected to a registry")
+        if not self.routers.has(kind, router_id):
+            raise UnknownModelError(f"there is no router '{router_id}' of kind {kind}")
+        return self._lookup
+
+
+class WithRouters(Provider):
+    """A provider under whose name routers are found first, as `inworld/<router>` is."""
+
+    def __init__(self, name: str, routers: RouterProvider, own: Provider | None = None) -> None:
+        super().__init__(own.settings if own is not None else ProviderSettings(name))
+        self._routers = routers
+        self._own = own or Provider(self.settings)
+
+    def models(self) -> Sequence[ModelInfo]:
+        """Its own; routers are listed under the name of their own provider."""
+        return self._own.models()
+
+    def llm(self, model: str) -> Llm:
+        return (self._routers if self._has("llm", model) else self._own).llm(model)
+
+    def stt(self, model: str) -> Stt:
+        return (self._routers if self._has("stt", model) else self._own).stt(model)
+
+    def tts(self, model: str) -> Tts:
+        return (self._routers if self._has("tts", model) else self._own).tts(model)
+
+    def vad(self, model: str) -> Vad:
+        return self._own.vad(model)
+
+    def turn(self, model: str) -> TurnModel:
+        return self._own.turn(model)
+
+    def context_tokens(self, model: str) -> int:
+        return (self._routers if self._has("llm", model) else self._own).context_tokens(model)
+
+    async def aclose(self) -> None:
+        await self._own.aclose()
+
+    def _has(self, kind: EngineKind, model: str) -> bool:
+        return self._routers.routers.has(kind, model)

@@ -1,0 +1,1 @@
+"""Routers: which model answers a request, and which one when that fails."""
