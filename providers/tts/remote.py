@@ -17,6 +17,7 @@ __all__ = ["Done", "Mark", "Pcm", "Sound", "TtsWire", "speak"]
 
 MAX_ATTEMPTS = 3  # sockets for one reply, where each dies before it was of any use
 MAX_WAITING = 32  # segments that were not sent yet; then no more text is asked for
+MAX_EARLY = 16  # messages before any text
 MAX_MARKS = 4096  # that wait for their audio
 MAX_KEPT_CHARS = 32_768  # of text that is sent again; a reply that is longer gets one attempt
 CANCEL_S = 1.0  # for telling the service that nobody listens any more
@@ -69,7 +70,10 @@ class TtsWire(Protocol):
         """Have the service stop at once; may come after `finish`. True where the socket can be used again."""
 
     def read(self, message: dict[str, Any] | bytes) -> Iterable[Sound]:
-        """What a message says; nothing for one of another reply. Raises `ProviderError` for a failure."""
+        """What a message says; nothing for one of another reply. Raises `ProviderError` for a failure.
+
+        Only called after `begin`.
+        """
 
 
 async def speak(
@@ -168,6 +172,7 @@ class _Reply:
         self._deadline: asyncio.Timeout | None = None  # of the read that is under way
         self._rest = b""  # half a sample
         self._samples = 0
+        self._early: list[dict[str, Any] | bytes] = []  # messages that came before any text
         self._marks: list[TextMark] = []  # of audio that has not come yet
         self._last = TextMark(0, 0)
 
@@ -183,12 +188,18 @@ class _Reply:
         self._leased = self._reused = self._begun = self._worded = self._finished = False
         self._failure, self._due, self._rest = None, None, b""
         self._marks.clear()
+        self._early.clear()
         stopped: BaseException | None = None
         async with pool.lease() as lease:
             self._leased, self._reused = True, lease.reused
             sender = asyncio.create_task(self._send(lease.socket), name="remote tts")
             try:
                 while (message := await self._receive(lease.socket)) is not None:
+                    if not self._begun:
+                        # Of an earlier reply, unless the socket is new.
+                        if not self._reused and len(self._early) < MAX_EARLY:
+                            self._early.append(message)
+                        continue
                     done = False
                     for sound in self._wire.read(message):
                         done = done or isinstance(sound, Done)
@@ -204,7 +215,9 @@ class _Reply:
                     raise lease.socket.bad("sent no audio")
                 lease.keep()
             except SocketClosedError as error:
-                raise _meaning(lease.socket, error) from None
+                # Services also close like that what was idle for too long.
+                idle = self._reused and self.may_repeat
+                raise error if idle else _meaning(lease.socket, error) from None
             except (GeneratorExit, asyncio.CancelledError) as error:
                 stopped = error  # raised again once the socket is back in the pool
             finally:
@@ -239,7 +252,7 @@ class _Reply:
                     continue
                 if not self._begun:
                     self._begun = True
-                    await self._wire.begin(socket)
+                    await self._begin(socket)
                 await self._wire.send(socket, blank + segment)
                 blank = ""
                 if _WORD.search(segment):
@@ -251,6 +264,15 @@ class _Reply:
             await self._wire.finish(socket)
         else:
             self._expect(0.0)  # there is nothing to say
+
+    async def _begin(self, socket: Socket) -> None:
+        try:
+            await self._wire.begin(socket)
+        finally:
+            # A refusal, perhaps: a wire can read only what comes after its beginning.
+            for message in self._early:
+                for _ in self._wire.read(message):
+                    pass
 
     def _owe(self, socket: Socket) -> None:
         """The service owes a sound from now on, unless it did before."""
