@@ -1,7 +1,6 @@
 """Keeps WebSockets open between two uses, and opens one ahead of the first."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -38,19 +37,18 @@ class _Idle:
     ) -> None:
         self.socket = socket
         self._idle_s, self._keep_alive, self._every_s = idle_s, keep_alive, every_s
+        self.is_alive = True
         self._task = asyncio.create_task(self._watch(), name="idle provider socket")
-
-    @property
-    def is_alive(self) -> bool:
-        return not self._task.done()
 
     async def take(self) -> Socket | None:
         """The socket, or None when it has just ended."""
-        alive = self.is_alive
         self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError, ProviderError):
+        try:
             await asyncio.wait([self._task])
-        return self.socket if alive and self._task.cancelled() else None
+        except asyncio.CancelledError:
+            await self.socket.aclose()
+            raise
+        return self.socket if self.is_alive else None
 
     async def aclose(self) -> None:
         await self.take()
@@ -64,7 +62,8 @@ class _Idle:
                 while True:
                     # What comes now belongs to an exchange that is over.
                     await self.socket.receive(within=float("inf"))
-        except (TimeoutError, ExceptionGroup, ProviderError):
+        except (TimeoutError, ExceptionGroup):
+            self.is_alive = False
             await self.socket.aclose()
 
     async def _repeat(self) -> None:
@@ -90,6 +89,7 @@ class SocketPool:
         self._idle_s, self._keep_alive, self._every_s = idle_s, keep_alive, every_s
         self._idle: list[_Idle] = []
         self._warming = False
+        self._closed = False
 
     async def warm(self) -> None:
         """Have one idle socket ready. Never raises: who uses the pool next is told what is wrong."""
@@ -97,7 +97,7 @@ class SocketPool:
             return
         self._warming = True
         try:
-            self._put(await self._open())
+            await self._put(await self._open())
         except ProviderError:
             pass
         finally:
@@ -113,13 +113,14 @@ class SocketPool:
             lease.is_kept = False
             raise
         finally:
-            if lease.is_kept and len(self._idle) < MAX_IDLE:
-                self._put(lease.socket)
+            if lease.is_kept:
+                await self._put(lease.socket)
             else:
                 await lease.socket.aclose()
 
     async def aclose(self) -> None:
-        """Close the idle sockets."""
+        """Close the idle sockets; those in use are closed when they come back."""
+        self._closed = True
         idle, self._idle = self._idle, []
         for one in idle:
             await one.aclose()
@@ -131,6 +132,9 @@ class SocketPool:
                 return Lease(socket, reused=True)
         return Lease(await self._open(), reused=False)
 
-    def _put(self, socket: Socket) -> None:
+    async def _put(self, socket: Socket) -> None:
         self._idle = [idle for idle in self._idle if idle.is_alive]
-        self._idle.append(_Idle(socket, self._idle_s, self._keep_alive, self._every_s))
+        if self._closed or len(self._idle) >= MAX_IDLE:
+            await socket.aclose()
+        else:
+            self._idle.append(_Idle(socket, self._idle_s, self._keep_alive, self._every_s))
