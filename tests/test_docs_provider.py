@@ -1,6 +1,8 @@
 """The example provider of the documentation, installed as its page says and used for a turn."""
 
 import json
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -19,6 +21,28 @@ def _block(language: str, containing: str) -> str:
         if block.page == "docs/providers.md" and containing in block.text
     ]
     return found
+
+
+def test_the_documented_provider_passes_the_contract_suite_as_documented(tmp_path: Path) -> None:
+    (tmp_path / "shout.py").write_text(_block("python", '"""shout.py"""'))
+    (tmp_path / "test_shout.py").write_text(_block("python", '"""test_shout.py'))
+
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "--rootdir",
+        ".",
+        "-p",
+        "no:cacheprovider",
+        "test_shout.py",
+    ]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.returncode == 0, done.stdout
+    assert "6 passed" in done.stdout
+    assert len((tmp_path / "shout.py").read_text().splitlines()) < 60
 
 
 def test_the_documented_provider_answers_once_it_is_installed(
