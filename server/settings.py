@@ -23,6 +23,7 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from pipeline.turn_taking import Speculation, TurnTaking
+from providers.routing.definition import DefinitionError, parse_definition
 from server.protocol.profiles import ProfileName
 from server.settings_sources import SettingsError, explain, read_sources
 
@@ -209,7 +210,19 @@ class Settings(BaseSettings):
     turn_taking: TurnTakingSettings = TurnTakingSettings()
     providers: dict[str, ProviderTable] = Field(default_factory=dict)
     aliases: dict[str, str] = Field(default_factory=dict)
+    routers: dict[str, dict[str, Any]] = Field(default_factory=dict)  # definitions by id
+    router_db: Path | None = None  # a file for routers made over REST; unset, they are gone at the end
     log: LogSettings = LogSettings()
+
+    @field_validator("routers")
+    @classmethod
+    def _usable_routers(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for name, definition in value.items():
+            try:
+                parse_definition(definition, name=name)
+            except DefinitionError as error:
+                raise PydanticCustomError("router", "{fault}", {"fault": f"{name}: {error}"}) from None
+        return value
 
     @classmethod
     def settings_customise_sources(

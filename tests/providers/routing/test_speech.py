@@ -1,4 +1,4 @@
-"""Routers of transcription and speech models: what was heard or written is given again to whoever takes over."""
+"""Routers of transcription and speech models: whoever takes over is given everything from the beginning."""
 
 import asyncio
 from collections.abc import AsyncIterator
