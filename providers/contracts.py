@@ -438,7 +438,11 @@ class SpeechChunk:
 
 
 class Tts(Protocol):
-    """Speaks one reply per stream."""
+    """Speaks one reply per stream.
+
+    Text comes without Markdown, addresses and pictures, as words to speak. A voice that reads figures, dates
+    and money badly has a `reads_numbers` that is False, and gets words for them, too, in English.
+    """
 
     sample_rate: int  # of the PCM that it yields, in Hertz
     voices: tuple[Voice, ...] | None  # None: they cannot be listed, so any name is passed through

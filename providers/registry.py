@@ -13,6 +13,8 @@ from providers.contracts import Llm, Stt, Tts, TurnModel, Vad
 from providers.errors import UnknownModelError
 from providers.names import DEFAULT_PATTERNS, VOICES, WELL_KNOWN_NAMES, EngineKind
 from providers.provider import Provider, ProviderSettings
+from providers.routing.lookup import Routed
+from providers.tts.prepared import PreparedTts
 
 __all__ = ["Defaults", "ProviderSetupError", "Registry", "make_provider"]
 
@@ -119,7 +121,7 @@ class Registry:
 
     def tts(self, name: str) -> Tts:
         """The engine of a name as `resolve_tts` takes it; raises also `ProviderError` when loading fails."""
-        return self._engine("tts", self.resolve_tts(name), lambda provider: provider.tts)
+        return self._engine("tts", self.resolve_tts(name), _prepared_tts)
 
     def vad(self) -> Vad:
         """The one detector that all sessions share; raises `UnknownModelError` or `ProviderError`."""
@@ -235,7 +237,10 @@ class Registry:
         try:
             # Remote providers serve more than they list, and making an engine of theirs costs nothing; a
             # provider that loads models refuses names that it does not list before it loads anything.
-            self._engine(kind, target, lambda owner: getattr(owner, kind))
+            if kind == "tts":
+                self._engine(kind, target, _prepared_tts)
+            else:
+                self._engine(kind, target, lambda owner: getattr(owner, kind))
         except UnknownModelError as error:
             raise UnknownModelError(f"Unknown {TITLES[kind]} '{_shorten(target)}': {error}.") from None
 
@@ -273,6 +278,16 @@ class Registry:
             f"Unknown {TITLES[kind]} '{_shorten(name)}'{_nearest(name, names)}."
             f" Available: {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}."
         )
+
+
+def _prepared_tts(provider: Provider) -> Callable[[str], Tts]:
+    def make(model: str) -> Tts:
+        engine = provider.tts(model)
+        if isinstance(engine, Routed):  # the voices that it asks come from here, and are prepared
+            return engine
+        return PreparedTts(engine, numbers=not getattr(engine, "reads_numbers", True))
+
+    return make
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

@@ -49,6 +49,7 @@ class EspeakTts:
     voices: tuple[Voice, ...] | None
     speeds = (0.25, 1.5)
     tags = ""
+    reads_numbers = False  # it says "dollar five" for $5 and "dash" in 3-5
 
     def __init__(self) -> None:
         """Load the library (15 ms); raises `ProviderError` when its wheel is damaged."""
