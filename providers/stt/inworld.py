@@ -19,6 +19,7 @@ PATH = "/stt/v1/transcribe:streamBidirectional"
 RATE = 16_000  # Hertz; the service's default, and the only rate that is known to work
 FRAME_BYTES = (RATE // 20 * 2, RATE // 10 * 2)  # 50 to 100 ms; Inworld's own clients send 100
 MAX_DONE_S = 10.0  # how long the text may take once the audio has ended
+TAIL_S = 1.0  # so much audio behind the last word is taken for silence
 OVERLAP_S = 0.5  # by how much reported times may contradict each other and still count
 
 # How long a pause ends a turn that sounds finished, in milliseconds: only then its text stays as it is.
@@ -132,6 +133,7 @@ class _Wire:
     def _reset(self) -> None:
         self._open_turn = False  # whether the service has heard speech that it has not settled
         self._start: float | None = None  # of that speech, in seconds of this connection's audio
+        self._sent = 0.0  # seconds of audio
         self._until = 0.0  # what is settled of this connection's audio, as far as that is known
         self._closing = False
         self._closed_turn = False  # whether a final came after `finish`
@@ -148,6 +150,7 @@ class _Wire:
         return socket
 
     async def send(self, socket: Socket, pcm: bytes) -> None:
+        self._sent += len(pcm) / 2 / RATE
         await socket.send_json({"audioChunk": {"content": base64.b64encode(pcm).decode()}})
 
     async def finish(self, socket: Socket) -> None:
@@ -221,7 +224,7 @@ class _Wire:
         if self._start < self._until - OVERLAP_S or begin < self._start - OVERLAP_S:
             return None
         self._until = end
-        return end
+        return None if self._closing and self._sent - end < TAIL_S else end
 
     def _bad(self, what: str) -> BadAnswerError:
         return BadAnswerError(f"{self._http.provider} {what}", provider=self._http.provider)

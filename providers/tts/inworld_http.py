@@ -78,8 +78,8 @@ class InworldHttpTts:
                             yield chunk
                 else:
                     reply.begin(piece)
-                if (chunk := reply.end()) is not None:
-                    yield chunk
+                if (border := reply.end()) is not None:
+                    yield border
 
     async def _piece(self, body: Mapping[str, Any], reply: "_Reply") -> AsyncGenerator[SpeechChunk, None]:
         before = reply.samples
