@@ -201,6 +201,11 @@ def _is_presumed(name: str, settings: Settings) -> bool:
     return name not in settings.providers and name in CATALOG and CATALOG[name].is_local
 
 
+def _is_here(url: str, settings: Settings) -> bool:
+    """Whether that would be the server itself: vLLM has the same port."""
+    return urlsplit(url).port == settings.server.port
+
+
 async def _reachable(settings: Settings, providers: Mapping[str, Provider]) -> list[Check]:
     """Whether each provider's address accepts a connection; nothing is sent."""
     addresses = {
@@ -212,7 +217,8 @@ async def _reachable(settings: Settings, providers: Mapping[str, Provider]) -> l
     return [
         check
         for name, check in zip(addresses, checks, strict=True)
-        if check.status == "ok" or not _is_presumed(name, settings)
+        if not _is_presumed(name, settings)
+        or (check.status == "ok" and not _is_here(addresses[name], settings))
     ]
 
 

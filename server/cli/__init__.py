@@ -7,6 +7,7 @@ import typer
 
 from server.cli.doctor import doctor
 from server.cli.download import download
+from server.cli.providers import providers
 from server.cli.serve import serve
 from server.cli.talk import talk
 
@@ -39,6 +40,7 @@ app.command()(serve)
 app.command()(talk)
 app.command()(doctor)
 app.command()(download)
+app.command()(providers)
 
 
 @app.callback(epilog=EPILOG)
