@@ -35,7 +35,7 @@ class CartesiaProvider(Provider):
 
     def __init__(self, settings: ProviderSettings) -> None:
         super().__init__(settings)
-        self._options = options = read_options(settings, CartesiaOptions)
+        options = read_options(settings, CartesiaOptions)
         key = (settings.api_key or "").strip()
         if not key.isascii() or not key.isprintable():
             raise ValueError(f"provider '{settings.name}': the API key has characters that no key has")
@@ -61,7 +61,7 @@ class CartesiaProvider(Provider):
     def models(self) -> Sequence[ModelInfo]:
         return tuple(
             ModelInfo(model, "tts", streams="text and audio", languages="44", word_timings=True)
-            for model in ("sonic-3", "sonic-3.5", "sonic-latest")
+            for model in ("sonic-3", "sonic-3.5", "sonic-3.6", "sonic-latest")
         )
 
     def tts(self, model: str) -> Tts:
@@ -71,9 +71,7 @@ class CartesiaProvider(Provider):
             if model not in self._engines:
                 if len(self._engines) >= MAX_ENGINES:
                     self._engines.pop(next(iter(self._engines)))
-                self._engines[model] = CartesiaTts(
-                    self._http, self._pool, model, begins_within=self._options.first_byte_timeout
-                )
+                self._engines[model] = CartesiaTts(self._http, self._pool, model)
             return self._engines[model]
 
     async def list_voices(self) -> tuple[Voice, ...]:

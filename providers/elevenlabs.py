@@ -40,7 +40,7 @@ class ElevenLabsProvider(Provider):
 
     def __init__(self, settings: ProviderSettings) -> None:
         super().__init__(settings)
-        self._options = options = read_options(settings, ElevenLabsOptions)
+        options = read_options(settings, ElevenLabsOptions)
         key = (settings.api_key or "").strip()
         if not key.isascii() or not key.isprintable():
             raise ValueError(f"provider '{settings.name}': the API key has characters that no key has")
@@ -75,9 +75,7 @@ class ElevenLabsProvider(Provider):
                     self._retired.append(self._engines.pop(next(iter(self._engines))))
                     # Whoever still speaks with one much older has long been closed by its idle time.
                     del self._retired[:-MAX_ENGINES]
-                self._engines[model] = ElevenLabsTts(
-                    self._http, model, begins_within=self._options.first_byte_timeout
-                )
+                self._engines[model] = ElevenLabsTts(self._http, model)
             return self._engines[model]
 
     async def list_voices(self) -> tuple[Voice, ...]:

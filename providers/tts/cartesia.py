@@ -1,5 +1,6 @@
 """Cartesia over its WebSocket: each reply is a context, and all voices and models share the sockets."""
 
+import re
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from contextlib import aclosing
@@ -13,7 +14,7 @@ from providers.tts.remote import Done, Mark, Pcm, Sound, speak
 from providers.tts.words import WordFinder, audio_from, number
 from providers.websockets import Socket, connect
 
-__all__ = ["SAMPLE_RATE", "CartesiaTts", "list_voices", "open_pool"]
+__all__ = ["SAMPLE_RATE", "VOICES", "CartesiaTts", "list_voices", "open_pool"]
 
 SAMPLE_RATE = 24_000
 IDLE_S = 240.0  # the service closes a silent socket after about five minutes
@@ -29,33 +30,48 @@ _LANGUAGES = frozenset(_CODES.split())
 _SAME = {"fil": "tl", "nb": "no", "nn": "no", "cmn": "zh", "iw": "he"}
 
 
+# Voices of the library that are recommended for conversations; there are hundreds.
+_LIBRARY = {
+    "Katie": "f786b574-daa5-4673-aa0c-cbe3e8534c02",
+    "Kiefer": "228fca29-3a0a-435c-8728-5cb483251068",
+    "Blake": "a167e0f3-df7e-4d52-a9c3-f949145efdab",
+    "Brooke": "e07c00bc-4134-4eae-9ea4-1a55fb45746b",
+    "Jacqueline": "9626c31c-bec5-4cca-baa8-f8ba9e84c8bc",
+    "Kyle": "c961b81c-a935-4c17-bfb3-ba2239de8c2f",
+    "Ronald": "5ee9feff-1265-424a-9d7f-8e4d431a12c7",
+    "Tessa": "6ccbfb76-1fc6-48f7-b71d-91ac6298247b",
+}
+VOICES = tuple(Voice(id, name, "en") for name, id in _LIBRARY.items())
+_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|voice_\w{1,64}")
+
+
 class CartesiaTts:
-    """One model. Marks come at the end of each word. Voices are ids of the account or of the library."""
+    """One model. Marks come at the end of each word. All models and voices share the sockets."""
 
     sample_rate = SAMPLE_RATE
-    voices: tuple[Voice, ...] | None = None
     speeds = (0.6, 1.5)
     tags = (
         r"<(?:break\s+time|speed\s+ratio|volume\s+ratio|emotion\s+value)=\"[^\"<>]{1,32}\"\s*/?>"
         r"|</?spell>|\[laughter\]"
     )
 
-    def __init__(
-        self, http: HttpClient, pool: SocketPool, model: str, *, begins_within: float = 30.0
-    ) -> None:
-        """`begins_within` is the time in seconds from the first words to the first sound."""
+    def __init__(self, http: HttpClient, pool: SocketPool, model: str) -> None:
+        self.voices: tuple[Voice, ...] | None = VOICES
         self._http = http
         self._pool = pool
         self._model = model
-        self._begins_within = begins_within
+        self._ids = {voice.name.casefold(): voice.id for voice in VOICES}
 
     def knows_voice(self, voice: str) -> bool:
-        """Any id: there are more than can be listed."""
-        return bool(voice.strip())
+        """Ids are accepted, whosever they are, and the names of the voices that are known."""
+        return _ID.fullmatch(voice) is not None or voice.casefold() in self._ids
 
     async def list_voices(self) -> tuple[Voice, ...]:
-        """The voices that the account may use. Raises every kind of `ProviderError`."""
-        return await list_voices(self._http)
+        """What the account may use, by name from then on. Raises every kind of `ProviderError`."""
+        voices = await list_voices(self._http)
+        for voice in voices:
+            self._ids.setdefault(voice.name.casefold(), voice.id)
+        return voices
 
     async def warm(self) -> None:
         """Have a socket ready."""
@@ -69,7 +85,7 @@ class CartesiaTts:
             text,
             rate=SAMPLE_RATE,
             provider=self._http.provider,
-            begins_within=self._begins_within,
+            begins_within=self._http.timeouts.first_byte,
         )
         async with aclosing(stream) as chunks:
             async for chunk in chunks:
@@ -79,7 +95,7 @@ class CartesiaTts:
         """What all messages of one context have in common: the service refuses any difference."""
         request: dict[str, Any] = {
             "model_id": self._model,
-            "voice": {"mode": "id", "id": options.voice},
+            "voice": {"mode": "id", "id": self._ids.get(options.voice.casefold(), options.voice)},
             "output_format": {"container": "raw", "encoding": "pcm_s16le", "sample_rate": SAMPLE_RATE},
             "add_timestamps": True,
             "use_normalized_timestamps": False,  # words as they are written

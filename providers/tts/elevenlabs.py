@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, M
 from contextlib import aclosing
 from typing import Any
 from urllib.parse import quote
+from weakref import WeakKeyDictionary
 
 from providers.contracts import SpeechChunk, TtsOptions, Voice
 from providers.errors import ProviderError
@@ -23,6 +24,7 @@ INACTIVITY_S = 180  # after which the service closes a socket that says nothing;
 IDLE_S = 150.0  # so we close it first
 PAGE_SIZE = 100
 MAX_PAGES = 50
+MAX_CANCELLED = 3  # contexts that may still speak on a socket that is kept; the service closes it at six
 
 # The voices that every account has, by their lasting ids.
 _DEFAULTS = {
@@ -58,12 +60,14 @@ _SETTINGS = ("stability", "similarity_boost", "style", "use_speaker_boost")
 # Words of `error` and `code`, and the HTTP status that fits.
 _STATUSES = (
     (401, re.compile(r"api_?key|unauthori[sz]ed|authenticat|sign_in|permission|forbidden")),
-    (429, re.compile(r"quota|credits?|too_many|rate_limit|concurren")),
+    (429, re.compile(r"quota|credits?|too_many|rate_limit|concurren|max_active")),
     (503, re.compile(r"busy|overload|unavailable|internal|server_error|generation_failed")),
     (504, re.compile(r"timeout|timed_out")),
     (404, re.compile(r"not_found|does_not_exist")),
 )
 
+# The contexts of each socket that were closed before they had said everything.
+Cancelled = WeakKeyDictionary[Socket, set[str]]
 PoolKey = tuple[str, tuple[tuple[str, str], ...]]  # the voice, and the rest of the query
 
 
@@ -79,14 +83,13 @@ class ElevenLabsTts:
     speeds = (0.7, 1.2)
     tags = r"<break\s+time=\"[^\"<>]{1,12}\"\s*/?>"
 
-    def __init__(self, http: HttpClient, model: str, *, begins_within: float = 30.0) -> None:
-        """`begins_within` is the time in seconds from the first words to the first sound."""
+    def __init__(self, http: HttpClient, model: str) -> None:
         self.voices: tuple[Voice, ...] | None = VOICES
         self._http = http
         self._model = model
-        self._begins_within = begins_within
         self._ids = {voice.name.casefold(): voice.id for voice in VOICES}
         self._pools = PoolsByKey[PoolKey](self._pool)
+        self._cancelled: Cancelled = WeakKeyDictionary()
 
     def knows_voice(self, voice: str) -> bool:
         """Ids of every account are accepted, and the names of the voices that all accounts have."""
@@ -95,7 +98,10 @@ class ElevenLabsTts:
     async def list_voices(self) -> tuple[Voice, ...]:
         """The voices of this account, whose names may be used from then on. Raises `ProviderError`."""
         voices = await list_voices(self._http)
-        self._ids.update((voice.name.casefold(), voice.id) for voice in voices)
+        for voice in voices:
+            # "George - Warm storyteller" is also known as George.
+            self._ids[voice.name.casefold()] = voice.id
+            self._ids.setdefault(voice.name.split(" - ")[0].casefold(), voice.id)
         return voices
 
     async def warm(self) -> None:
@@ -106,7 +112,7 @@ class ElevenLabsTts:
     async def speak(self, text: AsyncIterator[str], options: TtsOptions) -> AsyncGenerator[SpeechChunk, None]:
         """Raises every kind of `ProviderError`. Closing the stream closes its context."""
         voice = self._ids.get(options.voice.casefold(), options.voice)
-        wire = _Wire(_voice_settings(options))
+        wire = _Wire(_voice_settings(options), self._cancelled)
         async with self._pools.use((voice, tuple(self._query(options)))) as pool:
             stream = speak(
                 pool,
@@ -114,7 +120,7 @@ class ElevenLabsTts:
                 text,
                 rate=SAMPLE_RATE,
                 provider=self._http.provider,
-                begins_within=self._begins_within,
+                begins_within=self._http.timeouts.first_byte,
             )
             async with aclosing(stream) as chunks:
                 async for chunk in chunks:
@@ -150,8 +156,9 @@ class ElevenLabsTts:
 class _Wire:
     """One reply as a context."""
 
-    def __init__(self, voice_settings: Mapping[str, Any]) -> None:
+    def __init__(self, voice_settings: Mapping[str, Any], cancelled: Cancelled) -> None:
         self._voice_settings = voice_settings
+        self._cancelled = cancelled
 
     async def begin(self, socket: Socket) -> None:
         self._socket = socket
@@ -178,13 +185,19 @@ class _Wire:
 
     async def cancel(self, socket: Socket) -> bool:
         await self.finish(socket)
-        return True
+        # A context that is closed still says what was flushed, and counts until then.
+        others = self._cancelled.setdefault(socket, set())
+        others.add(self._context)
+        return len(others) < MAX_CANCELLED
 
     def read(self, message: dict[str, Any] | bytes) -> Iterable[Sound]:
         if isinstance(message, bytes):
             raise self._socket.bad("sent binary data")
         context = message.get("contextId", message.get("context_id"))
+        final = message.get("isFinal") is True or message.get("is_final") is True
         if context is not None and context != self._context:
+            if final and isinstance(context, str):
+                self._cancelled.get(self._socket, set()).discard(context)
             return
         if message.get("error") or (message.get("code") and message.get("message")):
             raise self._problem(message)
@@ -199,7 +212,7 @@ class _Wire:
             yield from self._marks(message, offset)
         elif message.get("audio") is not None and not isinstance(message["audio"], str):
             raise self._socket.bad("sent audio that is not base64")
-        if message.get("isFinal") is True or message.get("is_final") is True:
+        if final:
             yield from self._mark()
             yield Done()
 

@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import math
 from typing import Any
 
 __all__ = ["WordFinder", "audio_from", "is_ideograph", "number"]
@@ -58,7 +57,7 @@ class WordFinder:
 
 def is_ideograph(character: str) -> bool:
     """Whether a script is written without spaces, so that each character counts as a word."""
-    return "\u3040" <= character <= "\u9fff" or "\u0e00" <= character <= "\u0eff" or character > "\U00020000"
+    return "\u3040" <= character <= "\u9fff" or "\u0e00" <= character <= "\u0eff" or character >= "\U00020000"
 
 
 def audio_from(value: Any) -> bytes | None:
@@ -73,6 +72,6 @@ def audio_from(value: Any) -> bytes | None:
 
 def number(value: Any) -> float | None:
     """A number of JSON that can be computed with; None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e9:
         return None
-    return float(value) if abs(value) < 1e9 else None
+    return float(value)

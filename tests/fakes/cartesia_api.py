@@ -24,7 +24,7 @@ from tests.fakes.websocket import FakeSockets, Line, Refusal
 __all__ = ["FakeCartesia", "Spoken", "cartesia_error"]
 
 RATES = (8000, 16000, 22050, 24000, 44100, 48000)
-MODELS = ("sonic-3", "sonic-3.5", "sonic-latest")
+MODELS = ("sonic-3", "sonic-3.5", "sonic-3.6", "sonic-latest")
 PAGE = 2  # voices on one page, unless fewer are asked for
 
 
@@ -100,7 +100,11 @@ class FakeCartesia(FakeSockets):
         self, *, voices: dict[str, str] | None = None, most_contexts: int = 15, **options: Any
     ) -> None:
         super().__init__(**{"default": Spoken(), **options})
-        self.voices = voices or {"voice-katie": "Katie", "voice-leo": "Leo", "voice-maya": "Maya"}
+        self.voices = voices or {
+            "f786b574-daa5-4673-aa0c-cbe3e8534c02": "Katie",
+            "228fca29-3a0a-435c-8728-5cb483251068": "Kiefer",
+            "01234567-89ab-cdef-0123-456789abcdef": "Mine",
+        }
         self.most_contexts = most_contexts
         self.cancelled: list[str] = []  # ids of the contexts that were cancelled while they spoke
         self.listings: list[dict[str, str]] = []  # queries of the requests for voices

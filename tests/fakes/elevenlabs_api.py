@@ -182,7 +182,7 @@ class FakeElevenLabs(FakeSockets):
                     elif message.get("close_context") or message.get("flush") or message.get("text") == "":
                         continue  # there is nothing to close, or to keep alive
                     elif len(speaking) >= MAX_CONTEXTS:
-                        await _fail(line, "max_active_contexts", "Too many contexts.", context=id)
+                        await _fail(line, "max_active_conversations", "Too many contexts.", context=id)
                     else:
                         contexts[id] = await _begin(line, id, message)
                         task = tasks.create_task(contexts[id].run())

@@ -15,7 +15,7 @@ from tests.fakes.websocket import Plan
 KEY = "ca-key-0123456789"
 PER_CHAR = 24 * 40  # samples
 FORMAT: Any = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 24000}
-VOICE: Any = {"mode": "id", "id": "voice-katie"}
+VOICE: Any = {"mode": "id", "id": "f786b574-daa5-4673-aa0c-cbe3e8534c02"}
 RESPONSE: TypeAdapter[Any] = TypeAdapter(WebsocketResponse)
 
 
@@ -125,7 +125,7 @@ async def test_plans_limit_contexts(fake: FakeCartesia) -> None:
 async def test_the_official_client_lists_voices(fake: FakeCartesia) -> None:
     async with client(fake) as api:
         names = [voice.name async for voice in api.voices.list(limit=2)]
-    assert names[:3] == ["Katie", "Leo", "Maya"]
+    assert names[:3] == ["Katie", "Kiefer", "Mine"]
 
 
 async def test_a_wrong_key_is_refused(fake: FakeCartesia) -> None:

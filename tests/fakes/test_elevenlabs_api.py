@@ -210,7 +210,7 @@ async def test_contexts_speak_side_by_side(fake: FakeElevenLabs, session: aiohtt
             [{"text": " ", "context_id": "a"}, {"text": "b ", "context_id": "a", "voice_settings": {}}],
             "voice_settings_not_first",
         ),
-        ({}, [{"text": " ", "context_id": str(number)} for number in range(6)], "max_active_contexts"),
+        ({}, [{"text": " ", "context_id": str(number)} for number in range(6)], "max_active_conversations"),
     ],
 )
 async def test_mistakes_are_refused(

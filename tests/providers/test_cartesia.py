@@ -26,13 +26,15 @@ from providers.errors import (
     UnknownModelError,
 )
 from providers.provider import ProviderSettings
-from providers.tts.cartesia import CartesiaTts
+from providers.tts.cartesia import VOICES, CartesiaTts
 from tests.fakes.cartesia_api import FakeCartesia, Spoken, cartesia_error
 from tests.fakes.elevenlabs_api import ramp
 from tests.fakes.websocket import Cut, Garbage, Hesitate, NoHandshake, Plan, Refusal, Stall
 
 KEY = "ca-key-0123456789"
-KATIE = "voice-katie"
+KATIE = "f786b574-daa5-4673-aa0c-cbe3e8534c02"
+KIEFER = "228fca29-3a0a-435c-8728-5cb483251068"
+MINE = "01234567-89ab-cdef-0123-456789abcdef"
 PER_CHAR = 24 * 40  # samples
 
 
@@ -184,7 +186,7 @@ async def test_sound_comes_before_the_text_is_complete(fake: FakeCartesia, tts: 
 async def test_all_voices_and_models_share_the_sockets(
     fake: FakeCartesia, provider: CartesiaProvider
 ) -> None:
-    for model, voice in (("sonic-3", KATIE), ("sonic-3.5", "voice-leo"), ("sonic-latest", KATIE)):
+    for model, voice in (("sonic-3", KATIE), ("sonic-3.5", "kiefer"), ("sonic-latest", KATIE)):
         await collect(engine(provider, model), "Hello.", options=TtsOptions(voice))
 
     assert len(fake.exchanges) == 1
@@ -280,9 +282,16 @@ async def test_a_reported_failure_is_told_apart(
 
 
 async def test_an_unknown_voice_is_refused(fake: FakeCartesia, tts: CartesiaTts) -> None:
-    with pytest.raises(InvalidRequestError, match="no voice nobody"):
-        await collect(tts, "Hello.", options=TtsOptions("nobody"))
-    assert not tts.knows_voice(" ")
+    nobody = "00000000-0000-0000-0000-000000000000"
+    with pytest.raises(InvalidRequestError, match=f"no voice {nobody}"):
+        await collect(tts, "Hello.", options=TtsOptions(nobody))
+
+
+async def test_voices_are_known_by_id_or_name(tts: CartesiaTts) -> None:
+    assert all(tts.knows_voice(voice) for voice in ("Katie", "tessa", KATIE, MINE, "voice_abc123"))
+    assert not any(tts.knows_voice(voice) for voice in ("", " ", "Dennis", "alloy", "Mine"))
+    assert all(tts.knows_voice(voice.id) for voice in VOICES)
+    assert len({voice.id for voice in VOICES}) == len(VOICES)
 
 
 async def test_too_many_contexts_are_a_rate_limit(provider: CartesiaProvider, fake: FakeCartesia) -> None:
@@ -384,14 +393,17 @@ async def test_audio_without_a_context_is_ours(fake: FakeCartesia, tts: Cartesia
 
 
 async def test_voices_are_listed_page_by_page(fake: FakeCartesia, tts: CartesiaTts) -> None:
+    await tts.warm()
     voices = await tts.list_voices()
 
     assert voices == (
-        Voice("voice-katie", "Katie", "en"),
-        Voice("voice-leo", "Leo", "en"),
-        Voice("voice-maya", "Maya", "en"),
+        Voice(KATIE, "Katie", "en"),
+        Voice(KIEFER, "Kiefer", "en"),
+        Voice(MINE, "Mine", "en"),
     )
-    assert fake.listings == [{"limit": "100"}, {"limit": "100", "starting_after": "voice-leo"}]
+    assert fake.listings == [{"limit": "100"}, {"limit": "100", "starting_after": KIEFER}]
+    await collect(tts, "Hello.", options=TtsOptions("mine"))
+    assert fake.exchanges[0].texts[0]["voice"] == {"mode": "id", "id": MINE}
 
 
 @pytest.mark.parametrize("answer", [[], {}, {"data": 5}, {"data": None, "has_more": True}])
@@ -413,7 +425,7 @@ async def test_odd_entries_are_left_out_and_pages_end(fake: FakeCartesia, provid
 async def test_models_and_options() -> None:
     provider = provider_of("http://127.0.0.1:1")
     models = provider.models()
-    assert [model.id for model in models] == ["sonic-3", "sonic-3.5", "sonic-latest"]
+    assert [model.id for model in models] == ["sonic-3", "sonic-3.5", "sonic-3.6", "sonic-latest"]
     assert all(model.kind == "tts" and model.word_timings and model.languages for model in models)
     assert provider.tts("x") is provider.tts("x")
     with pytest.raises(UnknownModelError):

@@ -287,6 +287,25 @@ async def test_closing_early_closes_the_context(fake: FakeElevenLabs, tts: Eleve
     assert len(fake.exchanges) == 1
 
 
+async def test_interruptions_do_not_pile_up_contexts(fake: FakeElevenLabs, tts: ElevenLabsTts) -> None:
+    """What was flushed is still spoken after its context was closed, and six contexts are too many."""
+    stuck = asyncio.Event()
+    for _ in range(4):
+        fake.script(Plan(Voiced(), Hesitate(sent=1, until=stuck)))
+    for _ in range(8):
+        stream = tts.speak(segments("This would take a while to say."), TtsOptions(GEORGE))
+        try:
+            async with asyncio.timeout(0.05):
+                await anext(stream)
+        except TimeoutError:
+            pass  # the service is busy with what nobody hears any more
+        await stream.aclose()
+    stuck.set()
+    assert pcm_of(await collect(tts, "At last.")) == ramp(0, PER_CHAR * 9)
+    assert not [sent for exchange in fake.exchanges for sent in exchange.sent if "error" in sent]
+    assert max(len({text["context_id"] for text in one.texts}) for one in fake.exchanges) <= 4
+
+
 async def test_a_socket_closed_by_silence_is_replaced(fake: FakeElevenLabs, tts: ElevenLabsTts) -> None:
     fake.script(Plan(Voiced(), Cut(heard=4, code=1008, reason="inactivity")))
     await collect(tts, "One.")
@@ -330,6 +349,7 @@ async def test_a_refused_handshake_is_told_apart(
         (elevenlabs_error("invalid_api_key", "The key el-key-0123456789 is wrong"), AuthenticationError),
         (elevenlabs_error("quota_exceeded", "You have 0 credits left"), RateLimitError),
         (elevenlabs_error("too_many_concurrent_requests", "Slow down"), RateLimitError),
+        (elevenlabs_error("max_active_conversations", "Too many contexts"), RateLimitError),
         (elevenlabs_error("system_busy", "Come back later"), OverloadedError),
         (elevenlabs_error("input_timeout_exceeded", "Too slow"), TimedOutError),
         (elevenlabs_error("voice_id_does_not_exist", "No such voice"), InvalidRequestError),
