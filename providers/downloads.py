@@ -47,8 +47,9 @@ class HubFile:
     repository: str  # "owner/name"
     path: str  # within the repository
     size: int  # bytes; what is longer is not read
-    sha256: str
+    sha256: str  # empty where only `git_blob` is known
     revision: str = "main"
+    git_blob: str = ""  # the SHA-1 that git knows it by: all that the hub tells of small files
 
     @property
     def name(self) -> str:
@@ -156,7 +157,8 @@ class _Download:
         self._ends = ends  # time.monotonic()
         self._on_progress = on_progress
         # Named by what it is to become, so that no other version is ever continued.
-        self._part = place.with_name(f"{place.name}.{file.sha256[:12]}.part")
+        checksum = file.sha256 or file.git_blob
+        self._part = place.with_name(f"{place.name}.{checksum[:12]}.part")
 
     def run(self) -> None:
         inherited = self._part.exists()
@@ -269,7 +271,12 @@ def _is_whole(path: Path, file: HubFile) -> bool:
     if not path.is_file() or path.stat().st_size != file.size:
         return False
     with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest() == file.sha256
+        if file.sha256:
+            return hashlib.file_digest(content, "sha256").hexdigest() == file.sha256
+        digest = hashlib.sha1(b"blob %d\0" % file.size, usedforsecurity=False)
+        while piece := content.read(_PIECE):
+            digest.update(piece)
+        return digest.hexdigest() == file.git_blob
 
 
 def _by_hand(url: str, place: Path, problem: str) -> str:

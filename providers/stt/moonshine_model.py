@@ -1,5 +1,7 @@
-"""Moonshine tiny-en run directly in onnxruntime: one window of audio in, its words out."""
+"""Moonshine run directly in onnxruntime: one window of audio in, its words out."""
 
+import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +15,7 @@ from providers.errors import ProviderError
 from providers.onnx import open_model
 from providers.weights import wheel_file
 
-__all__ = ["SAMPLE_RATE", "Hypothesis", "MoonshineModel", "loop_length", "read_tokens"]
+__all__ = ["SAMPLE_RATE", "Hypothesis", "MoonshineModel", "loop_length", "read_tokens", "read_vocabulary"]
 
 SAMPLE_RATE = 16_000  # Hertz
 # The encoder's three convolutions need 895 samples for one frame out; below a quarter of a second the words
@@ -21,7 +23,9 @@ SAMPLE_RATE = 16_000  # Hertz
 MIN_SAMPLES = SAMPLE_RATE // 4
 TOKENS_PER_SECOND = 6.5  # more than any speaker says; the model's authors use the same bound
 BOS, EOS = 1, 2
+MAX_TOKENS = 1 << 20  # in a vocabulary; the known ones have 32768
 FOLDER = "assets/tiny-en"
+FORMATS = (".onnx", ".ort", ".json", ".bin")
 SPACE = "\u2581".encode()  # as the vocabulary writes it
 
 # A loop is at least so many tokens in at least so many repeats of at most so many tokens each. Speech that
@@ -35,19 +39,27 @@ class Hypothesis:
 
     text: str
     logprobs: tuple[TokenLogprob, ...] = ()  # of its tokens, where they were asked for
+    language: str = ""  # the code of the language that it found, where it looks for one
 
 
 class MoonshineModel:
     """The encoder, the decoder and the vocabulary. Stateless, so any number of threads may share it.
 
-    On one thread of a small server 1.5 / 3 / 8 s of speech take about 30 / 60 / 155 ms.
+    On one thread of a small server 1.5 / 3 / 8 s of speech take the smallest about 30 / 60 / 155 ms.
     """
 
-    def __init__(self) -> None:
-        """Load the weights (42 MiB); raises `ProviderError` when they are missing or unreadable."""
-        self._encoder: Any = open_model(wheel_file("moonshine_voice", f"{FOLDER}/encoder_model.ort"))
-        self._decoder: Any = open_model(wheel_file("moonshine_voice", f"{FOLDER}/decoder_model_merged.ort"))
-        self._tokens = read_tokens(wheel_file("moonshine_voice", f"{FOLDER}/tokenizer.bin"))
+    def __init__(self, folder: Path | None = None) -> None:
+        """Load the weights: those of the wheel (tiny-en, 42 MiB), or others of the same make from `folder`.
+
+        Raises `ProviderError` when they are missing or unreadable.
+        """
+        encoder, decoder, vocabulary = _files(folder)
+        self._encoder: Any = open_model(encoder)
+        self._decoder: Any = open_model(decoder)
+        self._tokens = read_vocabulary(vocabulary)
+        # Some exports thin out masks, others take none.
+        self._encoder_mask = _takes(self._encoder, "attention_mask")
+        self._decoder_mask = _takes(self._decoder, "encoder_attention_mask")
         self._past_shapes = {
             tensor.name: (1, tensor.shape[1], 0, tensor.shape[3])
             for tensor in self._decoder.get_inputs()
@@ -77,7 +89,8 @@ class MoonshineModel:
         mask = np.ones(samples.shape, np.int64)
         if stop():
             return None
-        hidden = self._encoder.run(None, {"input_values": samples, "attention_mask": mask})[0]
+        masks = {"attention_mask": mask} if self._encoder_mask else {}
+        hidden = self._encoder.run(None, {"input_values": samples, **masks})[0]
         limit = int(samples.shape[1] / SAMPLE_RATE * TOKENS_PER_SECOND) + 1
         likely: list[float] | None = [] if logprobs else None
         tokens = self._decode(hidden, mask, limit, stop, likely)
@@ -95,6 +108,7 @@ class MoonshineModel:
     ) -> list[int] | None:
         """The tokens; their logarithmic probabilities go into `likely`, where there is one."""
         past = {name: np.zeros(shape, np.float32) for name, shape in self._past_shapes.items()}
+        masks = {"encoder_attention_mask": mask} if self._decoder_mask else {}
         tokens: list[int] = []
         for step in range(limit):
             if stop():
@@ -105,8 +119,8 @@ class MoonshineModel:
                 {
                     "input_ids": np.array([[tokens[-1] if step else BOS]], np.int64),
                     "encoder_hidden_states": hidden,
-                    "encoder_attention_mask": mask,
                     "use_cache_branch": np.array([step > 0]),
+                    **masks,
                     **past,
                 },
             )
@@ -138,6 +152,25 @@ class MoonshineModel:
         return b"".join(pieces).replace(SPACE, b" ").decode("utf-8", errors="ignore").strip()
 
 
+def _files(folder: Path | None) -> tuple[Path, Path, Path]:
+    """The encoder, the decoder and the vocabulary."""
+    if folder is None:
+        names = ("encoder_model.ort", "decoder_model_merged.ort", "tokenizer.bin")
+        encoder, decoder, vocabulary = (wheel_file("moonshine_voice", f"{FOLDER}/{name}") for name in names)
+        return encoder, decoder, vocabulary
+    found = []
+    for stem in ("encoder_model", "decoder_model_merged", "tokenizer"):
+        files = sorted(file for file in folder.glob(f"{stem}*") if file.suffix in FORMATS)
+        if not files:
+            raise ProviderError(f"{folder} has no file {stem}, which a Moonshine model needs")
+        found.append(files[0])
+    return found[0], found[1], found[2]
+
+
+def _takes(model: Any, name: str) -> bool:
+    return any(tensor.name == name for tensor in model.get_inputs())
+
+
 def _log_softmax(logits: NDArray[np.float32], token: int) -> float:
     shifted = logits - logits[token]
     return min(0.0, -float(np.log(np.exp(shifted.astype(np.float64)).sum())))
@@ -151,6 +184,25 @@ def loop_length(tokens: Sequence[int]) -> int:
         if len(tail) == span and all(tail[i] == tail[i - period] for i in range(period, span)):
             return period
     return 0
+
+
+def read_vocabulary(file: Path) -> list[bytes]:
+    """The vocabulary of a `tokenizer.json` or a `tokenizer.bin`, as `read_tokens` gives it."""
+    if file.suffix != ".json":
+        return read_tokens(file)
+    try:
+        content = json.loads(file.read_bytes())
+        ids = {text: number for text, number in content["model"]["vocab"].items() if number < MAX_TOKENS}
+        tokens = [b""] * (max(ids.values()) + 1)
+        for text, number in ids.items():
+            byte = re.fullmatch("<0x([0-9A-F]{2})>", text)
+            tokens[number] = bytes.fromhex(byte[1]) if byte else text.encode()
+        for added in content.get("added_tokens", ()):
+            if added["id"] < len(tokens) and added.get("special"):
+                tokens[added["id"]] = b""
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ProviderError(f"the vocabulary {file} cannot be read; download it again") from error
+    return tokens
 
 
 def read_tokens(file: Path) -> list[bytes]:

@@ -60,6 +60,7 @@ class Utterance:
         self._looked_at = 0  # how much of the tail there was when there was nothing to do
         self._settled: list[str] = []  # the words of the windows before the tail
         self._settled_logprobs: tuple[TokenLogprob, ...] = ()
+        self._languages: dict[str, None] = {}  # of the windows, in their order
         self._heard = Hypothesis("")  # of the last partial
         self._heard_until = 0  # the samples of the tail that it stands for
         self._agreement = Agreement()
@@ -104,12 +105,18 @@ class Utterance:
         """Of all the tokens so far, where the hypotheses had them."""
         return self._settled_logprobs + self._heard.logprobs
 
+    @property
+    def languages(self) -> tuple[str, ...] | None:
+        """The languages of all windows, where the hypotheses had them."""
+        return tuple({**self._languages, **self._language_of(self._heard)}) or None
+
     def finished(self, job: Job, heard: Hypothesis) -> str:
         """Take the words of a job, and return the text to append to what was given out before."""
         words = heard.text.split()
         if job.kind == "window":
             self._settled += words
             self._settled_logprobs += heard.logprobs
+            self._languages |= self._language_of(heard)
             del self._tail[: 2 * job.until]
             gone = job.until // FRAME
             self._energies[: self._frames - gone] = self._energies[gone : self._frames]
@@ -130,6 +137,9 @@ class Utterance:
     def finish(self) -> tuple[str, str]:
         """The text to append and the text of the whole utterance, once `next_job` has nothing more to do."""
         return self._agreement.finish(self._settled + self._heard.text.split())
+
+    def _language_of(self, heard: Hypothesis) -> dict[str, None]:
+        return {heard.language: None} if heard.language and heard.text else {}
 
     def _window(self, cut: int) -> Job:
         first, last = self._speech(cut)
