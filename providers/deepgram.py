@@ -47,7 +47,8 @@ class DeepgramOptions(ProviderOptions):
     tags: list[str] = Field(default_factory=list, description="Labels for Deepgram's reports of usage.")
     connect_timeout: float = Field(5.0, gt=0, description="Seconds to reach the server.")
     first_byte_timeout: float = Field(30.0, gt=0, description="Seconds from the first words to their sound.")
-    gap_timeout: float = Field(10.0, gt=0, description="Seconds between two pieces of an answer.")
+    gap_timeout: float = Field(10.0, gt=0, description="Seconds between two pieces of speech.")
+    final_timeout: float = Field(10.0, gt=0, description="Seconds from the end of an utterance to its text.")
     proxy_from_env: bool = Field(False, description="Whether HTTP_PROXY, HTTPS_PROXY and .netrc are used.")
 
 
@@ -99,7 +100,11 @@ class DeepgramProvider(Provider):
                 eot_timeout_ms=options.eot_timeout,
                 query=query,
             )
-            return self._engine("stt", model, lambda: DeepgramFluxStt(self._http, model, flux))
+            return self._engine(
+                "stt",
+                model,
+                lambda: DeepgramFluxStt(self._http, model, flux, done_within=options.final_timeout),
+            )
         nova = NovaSettings(
             language=options.language,
             endpointing_ms=options.endpointing or None,
@@ -108,7 +113,9 @@ class DeepgramProvider(Provider):
             punctuate=options.punctuate,
             query=query,
         )
-        return self._engine("stt", model, lambda: DeepgramNovaStt(self._http, model, nova))
+        return self._engine(
+            "stt", model, lambda: DeepgramNovaStt(self._http, model, nova, done_within=options.final_timeout)
+        )
 
     def tts(self, model: str) -> Tts:
         return self._engine(

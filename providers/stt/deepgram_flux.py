@@ -18,7 +18,7 @@ from providers.websockets import Socket, connect
 
 __all__ = ["DeepgramFluxStt", "FluxSettings", "flux_query"]
 
-RATE = 16_000  # Hertz
+RATE = 24_000  # Hertz; what most clients send, so that nothing is resampled
 FRAME_S = 0.08  # as Deepgram recommends
 FRAME_BYTES = (round(RATE * FRAME_S) * 2, round(RATE * FRAME_S) * 2)
 
@@ -42,8 +42,17 @@ class DeepgramFluxStt:
     sample_rate = RATE
     streaming = True
 
-    def __init__(self, http: HttpClient, model: str, settings: FluxSettings | None = None) -> None:
+    def __init__(
+        self,
+        http: HttpClient,
+        model: str,
+        settings: FluxSettings | None = None,
+        *,
+        done_within: float = 10.0,
+    ) -> None:
+        """`done_within` is the time in seconds from the end of the audio to the text."""
         self._http = http
+        self._done_within = done_within
         self._model = model
         self._settings = settings or FluxSettings()
 
@@ -56,7 +65,7 @@ class DeepgramFluxStt:
     ) -> AsyncGenerator[SttEvent, None]:
         """Raises every kind of `ProviderError`. Closing the stream closes its socket."""
         wire = _Wire(self._http, flux_query(self._model, self._settings, options))
-        events = transcribe(wire, audio, rate=RATE, done_within=self._http.timeouts.gap)
+        events = transcribe(wire, audio, rate=RATE, done_within=self._done_within)
         async with aclosing(events):
             async for event in events:
                 yield event

@@ -24,7 +24,7 @@ from providers.websockets import Socket, connect
 
 __all__ = ["DeepgramNovaStt", "NovaSettings", "nova_query"]
 
-RATE = 16_000  # Hertz
+RATE = 24_000  # Hertz; what most clients send, so that nothing is resampled
 FRAME_BYTES = (RATE // 50 * 2, RATE // 4 * 2)  # 20 to 250 ms
 
 # The service tells a pause, not whether the sentence is finished: so a pause weighs little, and one without
@@ -52,8 +52,17 @@ class DeepgramNovaStt:
     sample_rate = RATE
     streaming = True
 
-    def __init__(self, http: HttpClient, model: str, settings: NovaSettings | None = None) -> None:
+    def __init__(
+        self,
+        http: HttpClient,
+        model: str,
+        settings: NovaSettings | None = None,
+        *,
+        done_within: float = 10.0,
+    ) -> None:
+        """`done_within` is the time in seconds from the end of the audio to the text."""
         self._http = http
+        self._done_within = done_within
         self._model = model
         self._settings = settings or NovaSettings()
 
@@ -67,7 +76,7 @@ class DeepgramNovaStt:
         """Raises every kind of `ProviderError`. Closing the stream closes its socket."""
         query = nova_query(self._model, self._settings, options)
         wire = _Wire(self._http, query, self._settings.keep_alive_s)
-        events = transcribe(wire, audio, rate=RATE, done_within=self._http.timeouts.gap)
+        events = transcribe(wire, audio, rate=RATE, done_within=self._done_within)
         async with aclosing(events):
             async for event in events:
                 yield event

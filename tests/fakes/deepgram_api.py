@@ -23,7 +23,7 @@ from tests.fakes.deepgram_speech import converse
 from tests.fakes.hearing import Ear, Word, in_pieces, plain
 from tests.fakes.websocket import FakeSockets, GoneError, Line, Refusal
 
-__all__ = ["FakeDeepgram"]
+__all__ = ["FakeDeepgram", "query_problem"]
 
 NOVA = ("nova-3", "nova-3-general", "nova-3-medical", "nova-2", "nova-2-general")
 FLUX = ("flux-general-en", "flux-general-multi")
@@ -67,7 +67,7 @@ class FakeDeepgram(FakeSockets):
         scheme, _, key = http.headers.get("Authorization", "").partition(" ")
         if key != self.api_key or scheme.lower() not in ("token", "bearer"):
             return _refused(401, "INVALID_AUTH", "Invalid credentials.")
-        problem = _query_problem(http.path, http.query)
+        problem = query_problem(http.path, http.query)
         return _refused(400, "INVALID_QUERY_PARAMETER", problem) if problem else None
 
     async def _nova(self, line: Line) -> None:
@@ -84,7 +84,7 @@ def _refused(status: int, code: str, message: str) -> Refusal:
     return Refusal(status, {"err_code": code, "err_msg": message, "request_id": str(uuid.uuid4())})
 
 
-def _query_problem(path: str, query: MultiMapping[str]) -> str:
+def query_problem(path: str, query: MultiMapping[str]) -> str:
     """What is wrong with the parameters of an address, if anything is."""
     for name, value in query.items():
         if name not in _ALLOWED.get(path, ()):
@@ -323,6 +323,7 @@ class _Flux(_Listener):
             await self.event("StartOfTurn", 0.1)
             self.state = "speaking"
         await self.event("Update", 0.1)
+        await self.line.linger()
         if self.fake.flux_end is not None:
             await self.line.close(self.fake.flux_end)
         writer = self.line._socket._writer  # its owner would close with a code
