@@ -130,7 +130,8 @@ def _order(
         except UnknownModelError as error:
             unknown.append(str(error))
             continue
-        found += [model for model in served if model not in found and not _ignored(model, selection.ignore)]
+        found += [model for model in served if not _ignored(model, selection.ignore)]
+    found = list(dict.fromkeys(found))
     if not found:
         why = unknown[0] if unknown else "all of its models are ignored"
         raise InvalidRequestError(f"Router '{definition.id}' has no model to ask: {why}")

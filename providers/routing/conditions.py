@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 __all__ = ["CompiledCondition", "check_condition", "facts"]
 
 MAX_CHARS = 1000
-MAX_WALKING_CHARS = (MAX_CHARS, 300, 200)  # by the number of walks through lists
+MAX_WALKING_CHARS = (MAX_CHARS, 240, 160)  # by the number of walks through lists
 MAX_SUMS = 16  # joining texts again and again grows them
 MAX_PATTERN_CHARS = 64  # of all patterns together
 
 MAX_MESSAGES = 16  # the newest ones that a condition sees
-MAX_TEXT = 1000  # characters of a message or of a value that it sees
+MAX_TEXT = 1000  # characters of a message that it sees
+MAX_VALUE = 256  # characters of an entry of the metadata
 MAX_FACTS = 64  # entries of the metadata
 
 _WALK = re.compile(r"\b(?:all|exists|exists_one|existsOne|filter|map|transformList|transformMap)\b")
@@ -70,7 +71,7 @@ def facts(caller: Caller, messages: Sequence[Message] = ()) -> dict[str, Any]:
         "metadata": metadata,
         "messages": told,
         "last_message": told[-1]["content"] if told else "",
-        "user_id": (caller.user_id or "")[:MAX_TEXT],
+        "user_id": (caller.user_id or "")[:MAX_VALUE],
         "session_id": caller.session_id,
     }
     return metadata | own
@@ -78,7 +79,7 @@ def facts(caller: Caller, messages: Sequence[Message] = ()) -> dict[str, Any]:
 
 def _fact(value: str | bool | float) -> str | bool | int | float:
     if isinstance(value, str):
-        return value[:MAX_TEXT]
+        return value[:MAX_VALUE]
     if isinstance(value, int) and abs(value) >= 2**63:  # CEL's integers have 64 bits
         return float(value) if abs(value) < 1 << 1023 else 0.0
     return value
