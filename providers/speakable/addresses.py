@@ -89,10 +89,8 @@ def _split(address: str) -> tuple[str, str]:
     """The address, and the punctuation of the sentence behind it."""
     end = len(address)
     while end:
-        if (
-            address[end - 1] in _TRAILING
-            or address[end - 1] == ")"
-            and address.count("(", 0, end) < address.count(")", 0, end)
+        if address[end - 1] in _TRAILING or (
+            address[end - 1] == ")" and address.count("(", 0, end) < address.count(")", 0, end)
         ):
             end -= 1
         else:

@@ -17,6 +17,7 @@ class Piece:
     spoken: str  # "" for what is not spoken
     verbatim: bool  # whether `spoken` is the original, character by character
     fixed: bool = False  # whether later steps must leave it as it is
+    parts: bool = False  # whether it is silent and ends in white space, so that the next word is another
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ def kept(text: str, *, fixed: bool = False) -> Piece:
 
 def silent(text: str) -> Piece:
     """Text that is not spoken."""
-    return Piece(len(text), "", False)
+    return Piece(len(text), "", False, parts=text[-1:].isspace())
 
 
 def spoken_as(text: str, spoken: str, *, fixed: bool = True) -> Piece:

@@ -56,7 +56,7 @@ class Positions:
             """Samples when so many characters had been spoken."""
             if not distance:
                 return mark.samples
-            share = (place - before.chars) / distance
+            share = max(0, place - before.chars) / distance
             return before.samples + round(share * (mark.samples - before.samples))
 
         while self._ahead:
@@ -73,7 +73,7 @@ class Positions:
         if self._ahead and chars > self._passed_spoken:
             self._enter(chars - self._passed_spoken)
         self._last = TextMark(chars, mark.samples)
-        yield from self._tell(self._passed_source, mark.samples)
+        yield from self._tell(self._passed_source, samples_at(self._passed_spoken))
         yield from self.pass_silence()
 
     def finish(self, samples: int) -> Iterator[TextMark]:
@@ -104,7 +104,8 @@ class Positions:
                 return reached
             if not piece.spoken:
                 place += piece.source
-                loose = True
+                loose = not piece.parts
+                reached = place if piece.parts else reached
                 continue
             for char in piece.spoken:
                 if char.isspace() and loose:

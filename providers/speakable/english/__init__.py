@@ -14,7 +14,12 @@ Say = Callable[[re.Match[str]], str | None]
 
 # In the order in which they are tried at each place: the longer and stricter forms first.
 _RULES: dict[str, tuple[str, Say]] = {**CALENDAR, **SIGNS, **AMOUNTS, **LAST}
-_PATTERN = re.compile("|".join(f"(?P<{name}>{pattern})" for name, (pattern, _) in _RULES.items()), re.ASCII)
+# Tells at nearly every place that there is nothing, faster than each of the rules does.
+_FIRST = r"(?=[\d+−$€£¥₹₩₽₿(~≈≤≥<>±#№√½⅓⅔¼¾⅕⅛²³^=×÷*&@'’-]|[ ][-=+−×*·÷/<>!≤≥≠≈±^]|\b[JFMASONDvVNnEeIiAaWw])"
+_PATTERN = re.compile(
+    f"{_FIRST}(?:" + "|".join(f"(?P<{name}>{pattern})" for name, (pattern, _) in _RULES.items()) + ")",
+    re.ASCII,
+)
 # Whoever has learnt English elsewhere, or speaks it in Britain or Australia, writes the day first.
 _MONTH_FIRST = frozenset({"en", "en-us", "en-ph"})
 # Without one of these there is nothing to find.

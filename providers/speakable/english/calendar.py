@@ -136,7 +136,8 @@ CALENDAR = {
         (
             rf"(?:(?<=\()(?=\d{{4}}\))|(?i:(?<=\bin[ ])|(?<=since[ ])|(?<=until[ ])|(?<=\bby[ ])|(?<=from[ ])"
             r"|(?<=before[ ])|(?<=after[ ])|(?<=during[ ])|(?<=around[ ])|(?<=year[ ])|(?<=early[ ])"
-            rf"|(?<=late[ ])|(?<=summer[ ])|(?<=winter[ ])|(?<=spring[ ])|(?<=autumn[ ])))(?P<one_year>{_YEAR})"
+            rf"|(?<=late[ ])|(?<=summer[ ])|(?<=winter[ ])|(?<=spring[ ])|(?<=autumn[ ])))"
+            rf"(?P<one_year>{_YEAR})"
             r"(?![\w%°-]|[.,:]\d)"
         ),
         one_year,
