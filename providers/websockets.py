@@ -150,35 +150,19 @@ async def connect(
     with client.translated("did not open a WebSocket"):
         async with asyncio.timeout(client.timeouts.connect):
             try:
-                socket = await _open(client, path, params, headers, protocols)
-            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-                if isinstance(error, aiohttp.ClientConnectorError):
-                    raise
-                # The peer closed an idle connection in the moment we used it; now there is none left.
-                socket = await _open(client, path, params, headers, protocols)
+                socket = await client.session().ws_connect(
+                    client.base_url + path,
+                    params=params,
+                    headers=headers,
+                    protocols=protocols,
+                    heartbeat=PING_S,
+                    max_msg_size=MAX_FRAME_BYTES,
+                    compress=0,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_S),
+                )
+            except aiohttp.WSServerHandshakeError as error:
+                # What the library says of a status is that it is not 101.
+                message = "" if error.status != 101 else client.redactor.clean(error.message)
+                wait = retry_after(error.headers or {})
+                raise Problem(error.status, message, retry_after=wait).to_error(client.provider) from None
     return Socket(client, socket, close_statuses)
-
-
-async def _open(
-    client: HttpClient,
-    path: str,
-    params: Mapping[str, str] | list[tuple[str, str]] | None,
-    headers: Mapping[str, str] | None,
-    protocols: tuple[str, ...],
-) -> aiohttp.ClientWebSocketResponse:
-    try:
-        return await client.session().ws_connect(
-            client.base_url + path,
-            params=params,
-            headers=headers,
-            protocols=protocols,
-            heartbeat=PING_S,
-            max_msg_size=MAX_FRAME_BYTES,
-            compress=0,
-            timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_S),
-        )
-    except aiohttp.WSServerHandshakeError as error:
-        # What the library says of a status is that it is not 101.
-        message = "" if error.status != 101 else client.redactor.clean(error.message)
-        wait = retry_after(error.headers or {})
-        raise Problem(error.status, message, retry_after=wait).to_error(client.provider) from None
