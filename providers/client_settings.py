@@ -1,6 +1,5 @@
 """Reads what a client asks of one provider: names in either spelling, values only where they are valid."""
 
-import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -14,7 +13,7 @@ def number(settings: Mapping[str, Any], name: str, low: float, high: float) -> f
     value = _value(settings, name)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if math.isfinite(value) and low <= value <= high else None
+    return float(value) if low <= value <= high else None
 
 
 def integer(settings: Mapping[str, Any], name: str, low: int, high: int) -> int | None:
