@@ -1,5 +1,7 @@
 """Routers managed over HTTP: made, listed, changed, removed, kept in a file, and refused with a reason."""
 
+import json
+import shlex
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -20,6 +22,7 @@ from server.router_book import RouterBook
 from server.router_store import RouterStore, RouterStoreError
 from server.routes import routers as routes
 from server.settings import Settings, SettingsError, load_settings
+from tests.markdown import blocks
 
 KEY = {"Authorization": "Bearer sk-one"}
 URL = "/router/v1/routers"
@@ -384,3 +387,12 @@ def test_routers_in_the_settings_are_checked(tmp_path: Path) -> None:
 
     (problem,) = caught.value.problems
     assert problem.startswith(f"{file}: routers: fast: default_route.variants[0].variant.model")
+
+
+async def test_the_documented_request_is_understood() -> None:
+    (block,) = [block for block in blocks("bash") if block.page == "docs/routers.md"]
+    words = shlex.split(block.text)
+    async with serving() as api:
+        status, operation = await api("POST", json=json.loads(words[words.index("-d") + 1]))
+
+    assert (status, operation["response"]["name"]) == (200, "routers/user-aware")
