@@ -29,6 +29,7 @@ class ElevenLabsOptions(ProviderOptions):
     """What a `[providers.NAME]` table of this kind may hold, besides `kind` and `api_key_env`."""
 
     base_url: str = Field(BASE_URL, pattern=r"^https?://", description="Address without /v1.")
+    ssml: bool = Field(True, description='Whether pauses such as <break time="1s"/> are understood.')
     connect_timeout: float = Field(5.0, gt=0, description="Seconds to reach the server.")
     first_byte_timeout: float = Field(30.0, gt=0, description="Seconds from the first words to their sound.")
     gap_timeout: float = Field(15.0, gt=0, description="Seconds between two pieces of speech.")
@@ -40,7 +41,7 @@ class ElevenLabsProvider(Provider):
 
     def __init__(self, settings: ProviderSettings) -> None:
         super().__init__(settings)
-        options = read_options(settings, ElevenLabsOptions)
+        self._options = options = read_options(settings, ElevenLabsOptions)
         key = (settings.api_key or "").strip()
         if not key.isascii() or not key.isprintable():
             raise ValueError(f"provider '{settings.name}': the API key has characters that no key has")
@@ -75,7 +76,7 @@ class ElevenLabsProvider(Provider):
                     self._retired.append(self._engines.pop(next(iter(self._engines))))
                     # Whoever still speaks with one much older has long been closed by its idle time.
                     del self._retired[:-MAX_ENGINES]
-                self._engines[model] = ElevenLabsTts(self._http, model)
+                self._engines[model] = ElevenLabsTts(self._http, model, ssml=self._options.ssml)
             return self._engines[model]
 
     async def list_voices(self) -> tuple[Voice, ...]:

@@ -55,6 +55,7 @@ _CODES = "ar bg cs da de el en es fi fil fr hi hr hu id it ja ko ms nl no pl pt 
 _FLASH_LANGUAGES = frozenset(_CODES.split())
 _TAKES_LANGUAGE = re.compile(r"_(?:flash|turbo)_v2_5$")
 
+_BREAK = r"<break\s+time=\"[^\"<>]{1,12}\"\s*/?>"
 _SETTINGS = ("stability", "similarity_boost", "style", "use_speaker_boost")
 
 # Words of `error` and `code`, and the HTTP status that fits.
@@ -81,9 +82,10 @@ class ElevenLabsTts:
 
     sample_rate = SAMPLE_RATE
     speeds = (0.7, 1.2)
-    tags = r"<break\s+time=\"[^\"<>]{1,12}\"\s*/?>"
 
-    def __init__(self, http: HttpClient, model: str) -> None:
+    def __init__(self, http: HttpClient, model: str, *, ssml: bool = True) -> None:
+        """`ssml` has the service look for tags, which then are none of the text."""
+        self.tags = _BREAK if ssml else ""
         self.voices: tuple[Voice, ...] | None = VOICES
         self._http = http
         self._model = model
@@ -144,7 +146,8 @@ class ElevenLabsTts:
         yield "output_format", f"pcm_{SAMPLE_RATE}"
         yield "auto_mode", "true"  # segments are clauses, so nothing needs to be gathered
         yield "sync_alignment", "true"
-        yield "enable_ssml_parsing", "true"
+        if self.tags:
+            yield "enable_ssml_parsing", "true"
         yield "inactivity_timeout", str(INACTIVITY_S)
         language = (options.language or "").split("-")[0].lower()
         if language in _FLASH_LANGUAGES and _TAKES_LANGUAGE.search(self._model):

@@ -58,7 +58,10 @@ class TtsWire(Protocol):
     """One reply in the words of one service. Made anew for each reply."""
 
     async def begin(self, socket: Socket) -> None:
-        """Start from nothing: comes before the first `send`, and again when another socket is tried."""
+        """Start from nothing: comes before the first `send`, and again when another socket is tried.
+
+        A `ConnectionFailedError` from a socket that was used before has another one tried.
+        """
 
     async def send(self, socket: Socket, text: str) -> None:
         """Send one segment so that it is spoken without waiting for more. It is never blank."""
@@ -195,6 +198,7 @@ class _Reply:
             sender = asyncio.create_task(self._send(lease.socket), name="remote tts")
             try:
                 while (message := await self._receive(lease.socket)) is not None:
+                    self._check_sender()
                     if not self._begun:
                         # Of an earlier reply, unless the socket is new.
                         if not self._reused and len(self._early) < MAX_EARLY:
@@ -273,6 +277,10 @@ class _Reply:
             for message in self._early:
                 for _ in self._wire.read(message):
                     pass
+
+    def _check_sender(self) -> None:
+        if self._failure is not None and not isinstance(self._failure, SocketClosedError):
+            raise self._failure
 
     def _owe(self, socket: Socket) -> None:
         """The service owes a sound from now on, unless it did before."""

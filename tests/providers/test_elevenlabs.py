@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import re
 import struct
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
@@ -103,6 +104,21 @@ async def test_a_reply_is_one_context(fake: FakeElevenLabs, tts: ElevenLabsTts) 
     for message in (first, second):
         assert not SendTextMulti.model_validate(message).model_extra
     assert not CloseContext.model_validate(end).model_extra
+
+
+async def test_tags_are_understood_unless_told_otherwise(fake: FakeElevenLabs, tts: ElevenLabsTts) -> None:
+    pause = '<break time="1.5s" />'
+    assert re.fullmatch(tts.tags, pause)
+    chunks = await collect(tts, f"Wait. {pause} Go.")
+    assert marks_of(chunks)[-1].chars == len(f"Wait. {pause} Go.")
+
+    plain = provider_of(fake.base_url, ssml=False)
+    other = plain.tts("eleven_flash_v2_5")
+    assert isinstance(other, ElevenLabsTts)
+    assert other.tags == ""
+    await collect(other, "Hello.")
+    assert "enable_ssml_parsing" not in fake.exchanges[1].query
+    await plain.aclose()
 
 
 async def test_speed_and_settings_go_into_the_first_message(fake: FakeElevenLabs, tts: ElevenLabsTts) -> None:

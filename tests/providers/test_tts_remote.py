@@ -275,6 +275,50 @@ async def test_text_is_read_once_over_all_attempts(fake: FakeSpeech, pool: Socke
     assert first.pcm + pcm_of(await collect(stream)) == ramp(0, PER_CHAR * 14)
 
 
+async def test_a_wire_may_ask_for_another_socket(fake: FakeSpeech, pool: SocketPool) -> None:
+    """Some services end a socket after so many messages, which only their wire can count."""
+
+    class Choosy(PlainWire):
+        refusals = 0
+
+        async def begin(self, socket: Socket) -> None:
+            if not self.refusals:
+                self.refusals += 1
+                raise ConnectionFailedError("used up", provider="lab")
+            await super().begin(socket)
+
+    await collect(say(pool, "One."))
+    assert pcm_of(await collect(say(pool, "Two.", wire=Choosy()))) == ramp(0, PER_CHAR * 4)
+    assert len(fake.exchanges) == 2
+    await fake.exchanges[0].finished.wait()
+    with pytest.raises(ConnectionFailedError, match="used up"):
+        await collect(say(SocketPool(pool._open), "Three.", wire=Choosy()))
+
+
+async def test_many_broken_sockets_are_not_all_tried(fake: FakeSpeech, pool: SocketPool) -> None:
+    fake.script(*[Plan(100, Cut(heard=4)) for _ in range(5)])
+    await asyncio.gather(*(collect(say(pool, "One.")) for _ in range(5)))
+    assert fake.most_open == 5
+
+    with pytest.raises(SocketClosedError):
+        await collect(say(pool, "Two."))
+    assert pcm_of(await collect(say(pool, "Three."))) == ramp(0, PER_CHAR * 6)
+
+
+async def test_a_long_text_is_not_kept_for_another_attempt(fake: FakeSpeech, pool: SocketPool) -> None:
+    fake.script(Plan(100_000, Cut(heard=4 + 32)))
+    await collect(say(pool, "One."))
+    said = ["word " * 250 for _ in range(40)]
+
+    class Silent(PlainWire):
+        def read(self, message: dict[str, Any] | bytes) -> Iterable[Sound]:
+            return ()
+
+    with pytest.raises(SocketClosedError):
+        await collect(say(pool, *said, wire=Silent()))
+    assert len(fake.exchanges) == 1
+
+
 async def test_a_fresh_socket_that_dies_is_a_failure(fake: FakeSpeech, pool: SocketPool) -> None:
     fake.script(Plan(100, Cut(heard=2)))
 
