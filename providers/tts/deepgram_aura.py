@@ -24,12 +24,14 @@ SAMPLE_RATE = 24_000
 MAX_CHARS = 2000  # of one message, as documented
 MAX_POOLS = 4  # voices whose idle sockets are kept: an account may have 45 sockets open
 IDLE_S = 60.0
+CLOSE_STATUSES = {1009: 413}  # the HTTP status that fits a text that is too long
 
 # Deepgram answers 20 flushes a minute and socket; what is flushed too often also sounds worse. So later
 # segments of a reply that has used up its share wait for more text, or for the end of the reply.
 FLUSH_WINDOW_S = 60.0
 MAX_FLUSHES = 20
 MAX_EARLY_FLUSHES = 14  # the others are for ends of replies
+
 MAX_USED_UP = 2  # sockets that a reply passes over because they were flushed too often
 
 _PRONUNCIATION = r"\\\{\s*\"word\"\s*:[^{}]{1,300}\\\}"
@@ -127,7 +129,9 @@ class DeepgramAuraTts:
         query += [("speed", speed)] if speed else []
 
         async def open() -> Socket:
-            return await connect(self._http, "/v1/speak", params=[*query, *self._query])
+            return await connect(
+                self._http, "/v1/speak", params=[*query, *self._query], close_statuses=CLOSE_STATUSES
+            )
 
         return SocketPool(open, idle_s=IDLE_S)
 

@@ -17,7 +17,7 @@ from tests.fakes.websocket import Line
 
 __all__ = ["CHAR_S", "MAX_CHARS", "MAX_FLUSHES", "Speech", "converse", "spoken"]
 
-CHAR_S = 0.01  # of speech for each character
+CHAR_S = 0.002  # of speech for each character
 MAX_CHARS = 2000
 MAX_FLUSHES = 20  # in a minute
 ENOUGH_CHARS = 150  # are spoken without a flush
