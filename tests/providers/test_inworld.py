@@ -298,7 +298,7 @@ _MEMBERS = st.sampled_from(
 _JSON = st.recursive(
     _SCALARS,
     lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(_MEMBERS, inner, max_size=6)),
-    max_leaves=30,
+    max_leaves=8,
 )
 _MESSAGES = st.one_of(
     st.binary(max_size=4),
@@ -338,8 +338,8 @@ class _Nowhere:
         pass
 
 
-@settings(max_examples=400, deadline=None)
-@given(messages=st.lists(_MESSAGES, max_size=6), closing=st.booleans())
+@settings(max_examples=60, deadline=None)
+@given(messages=st.lists(_MESSAGES, max_size=4), closing=st.booleans())
 def test_a_transcript_is_read_or_refused(messages: list[Any], closing: bool) -> None:
     http: Any = HttpClient("inworld", "http://127.0.0.1:1")
     wire = stt_adapter._Wire(http, {})
@@ -351,8 +351,8 @@ def test_a_transcript_is_read_or_refused(messages: list[Any], closing: bool) -> 
                     assert isinstance(reading.text, str)
 
 
-@settings(max_examples=400, deadline=None)
-@given(messages=st.lists(_MESSAGES, max_size=6))
+@settings(max_examples=60, deadline=None)
+@given(messages=st.lists(_MESSAGES, max_size=4))
 async def test_speech_is_read_or_refused(messages: list[Any]) -> None:
     wire = tts_adapter._Wire({})
     socket: Any = _Nowhere()
