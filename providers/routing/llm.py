@@ -47,6 +47,7 @@ class RouterLlm(Routed):
         async with Race(self._id, candidates, board, fallback, speaks=_is_first_piece) as race:
             won = await race.winner()
             assert won is not None
+            board.measured(won.model, won.waited)
             yield plan.taken(won)
             speed = _Speed()
             async for event in race:

@@ -46,6 +46,7 @@ class Won:
     model: str
     attempts: tuple[Attempt, ...]
     hedged: bool  # whether it overtook one that was asked earlier
+    waited: float  # seconds for its first piece, since waiting counts
 
 
 class _Failure:
@@ -253,14 +254,14 @@ class Race(Generic[Piece]):
         since = self._waited_since(one)
         waited = 0.0 if since is None else self._loop.time() - since
         hedged = self._running[0] is not one
-        self._board.answered(one.model, waited)
+        self._board.answered(one.model)
         for other in self._running:
             if other is not one:
                 self._board.gave_up(other.model)
                 other.task.cancel()
         self._running, self._has_won = [one], True
         self._attempts.append(Attempt(one.model, None, self._loop.time() - one.began))
-        return Won(one.model, tuple(self._attempts), hedged)
+        return Won(one.model, tuple(self._attempts), hedged, waited)
 
     def _lose(self, one: "_Running[Piece]", error: ProviderError) -> None:
         log.warning("router %s: %s failed: %s", self._router, one.model, error)

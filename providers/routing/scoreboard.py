@@ -20,7 +20,7 @@ MAX_MODELS = 512  # names come from definitions, which change
 
 @dataclass(slots=True)
 class _Model:
-    latency: float | None = None  # seconds to the first piece
+    latency: float | None = None  # seconds that were waited for it
     throughput: float | None = None  # tokens per second after it
     measured: float = float("-inf")
     failures: int = 0  # in a row
@@ -40,7 +40,7 @@ class Scoreboard:
         self._models: dict[str, _Model] = {}
 
     def latency(self, model: str) -> float | None:
-        """Seconds to its first piece, as a moving average; None where it was never measured."""
+        """Seconds that were waited for it, as a moving average; None where it was never measured."""
         known = self._models.get(model)
         return known.latency if known else None
 
@@ -68,12 +68,16 @@ class Scoreboard:
         known.probing = True
         return True
 
-    def answered(self, model: str, seconds: float) -> None:
-        """Its first piece came after that time."""
+    def answered(self, model: str) -> None:
+        """Its first piece came."""
+        known = self._known(model)
+        known.open_until, known.probing = None, False
+
+    def measured(self, model: str, seconds: float) -> None:
+        """How long the wait for it was."""
         known = self._known(model)
         known.latency = _average(known.latency, seconds)
         known.measured = self._clock()
-        known.open_until, known.probing = None, False
 
     def finished(self, model: str) -> None:
         """Its answer came to its end, or nobody wanted more of it."""

@@ -28,7 +28,8 @@ MAX_KEPT_BYTES = 4 * 1024 * 1024  # two minutes of audio that another model coul
 class RouterStt(Routed):
     """Transcribes with a model of its choice; while it gave no text, another one can take over all of it.
 
-    A model's time begins when the audio has ended: before that, silence is not its fault.
+    A model's time begins when the audio has ended: before that, silence is not its fault. Its latency is that
+    of the whole transcript, which is what a conversation waits for.
     """
 
     sample_rate = 16_000  # of whatever it takes; engines with another rate get it resampled
@@ -51,7 +52,7 @@ class RouterStt(Routed):
         """`RouteTaken` first. Raises the last `ProviderError` when no model answers."""
         router, board = self._routers.get("stt", self._id), self._routers.boards["stt"]
         plan = await router.plan(self._lookup, board, options.caller)
-        tape = Tape(audio, MAX_KEPT_BYTES)
+        tape, loop = Tape(audio, MAX_KEPT_BYTES), asyncio.get_running_loop()
 
         async def stream(model: str) -> AsyncGenerator[SttEvent, None]:
             found = await engine(self._lookup, "stt", model)
@@ -72,6 +73,8 @@ class RouterStt(Routed):
                 tape.settle()
                 yield plan.taken(won)
                 async for event in race:
+                    if isinstance(event, TranscriptFinal) and tape.ended.is_set():
+                        board.measured(won.model, loop.time() - tape.ended_at)
                     yield event
         finally:
             await asyncio.shield(tape.aclose())

@@ -23,6 +23,7 @@ class Tape(Generic[Item]):
     ) -> None:
         self.started = asyncio.Event()  # something came that `counts`
         self.ended = asyncio.Event()  # the source is exhausted
+        self.ended_at = 0.0  # when that was, by the loop's clock
         self._source = source
         self._limit = limit
         self._counts = counts
@@ -82,6 +83,7 @@ class Tape(Generic[Item]):
         except Exception as error:  # noqa: BLE001 - raised again where the tape is read
             self._failure = error
         finally:
+            self.ended_at = asyncio.get_running_loop().time()
             self.ended.set()
             self._tell()
 

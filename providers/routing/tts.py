@@ -89,6 +89,7 @@ class RouterTts(Routed):
                 won = await race.winner()
                 if won is None:
                     return
+                board.measured(won.model, won.waited)
                 tape.settle()
                 route: RouteTaken | None = plan.taken(won)
                 async for chunk in race:

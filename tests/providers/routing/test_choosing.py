@@ -197,8 +197,8 @@ class TestSorting:
         chooser = Chooser(default_route=pool("a/one", "b/two", "c/three", sort=[by("LATENCY")]))
         assert (await chooser.plan()).models == ("a/one", "b/two", "c/three")
 
-        chooser.board.answered("a/one", 0.9)
-        chooser.board.answered("c/three", 0.3)
+        chooser.board.measured("a/one", 0.9)
+        chooser.board.measured("c/three", 0.3)
         chooser.board.wrote("a/one", 100, 1.0)
         chooser.board.wrote("b/two", 300, 1.0)
         assert (await chooser.plan()).models == ("c/three", "a/one", "b/two")
@@ -208,9 +208,9 @@ class TestSorting:
 
     async def test_measurements_follow_what_happens_without_jumping(self) -> None:
         board = Scoreboard()
-        board.answered("a", 1.0)
+        board.measured("a", 1.0)
         for _ in range(5):
-            board.answered("a", 2.0)
+            board.measured("a", 2.0)
 
         assert board.latency("a") == pytest.approx(1.67, abs=0.01)
         assert (board.latency("b"), board.throughput("a")) == (None, None)
@@ -219,7 +219,7 @@ class TestSorting:
         chooser = Chooser(
             0.01, 0.6, 0.5, default_route=pool("a/one", "b/two", "c/three", sort=[by("LATENCY")])
         )
-        chooser.board.answered("a/one", 0.9)
+        chooser.board.measured("a/one", 0.9)
 
         first, second = await chooser.plan(), await chooser.plan()
 
@@ -229,9 +229,9 @@ class TestSorting:
 
     async def test_old_measurements_are_taken_again(self) -> None:
         chooser = Chooser(0.01, 0.0, 0.5, default_route=pool("a/one", "b/two", sort=[by("LATENCY")]))
-        chooser.board.answered("b/two", 0.5)
+        chooser.board.measured("b/two", 0.5)
         chooser.clock = STALE + 1
-        chooser.board.answered("a/one", 0.9)
+        chooser.board.measured("a/one", 0.9)
         assert (await chooser.plan()).reason == "default route, to measure it"
         assert (await chooser.plan()).models == ("b/two", "a/one")
 

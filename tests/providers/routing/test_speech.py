@@ -115,6 +115,19 @@ class TestTranscribing:
         assert bench.engines["b/two"].begun == []
 
     @in_virtual_time
+    async def test_the_latency_is_that_of_the_whole_transcript(self) -> None:
+        quick = FakeStt(TranscriptDelta("hel"), pause(0.5), FINAL, hears=2)
+        bench = stt_bench("a/one", engines={"a/one": quick})
+        slow = FakeStt(TranscriptDelta("hel"), pause(0.5), FINAL)
+        other = stt_bench("b/two", engines={"b/two": slow})
+
+        await hear(bench)
+        await hear(other)
+
+        assert bench.routers.boards["stt"].latency("a/one") is None  # it did not wait for the end
+        assert other.routers.boards["stt"].latency("b/two") == pytest.approx(0.5)
+
+    @in_virtual_time
     async def test_an_empty_transcript_is_an_answer(self) -> None:
         bench = stt_bench(
             "a/one", "b/two", engines={"a/one": FakeStt(TranscriptFinal("")), "b/two": FakeStt()}
