@@ -10,13 +10,14 @@ A word that is cut in two is heard twice, so that audio which is lost, doubled o
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import pairwise
 
 import numpy as np
 
 __all__ = ["Ear", "Word", "in_pieces", "plain", "say", "silence"]
 
 WORD_S, GAP_S, PAUSE_S = 0.2, 0.02, 0.6  # a word, what follows it, and what follows a sentence besides
+SHORTEST_S = 0.001  # shorter runs of a level are other sound; a word may be cut, but not so
 FIRST_LEVEL = 1000  # the sample value of the first word ever said; silence is 0
 STOPS = (".", "?", "!")
 
@@ -80,8 +81,10 @@ class Ear:
     def hear(self, pcm: bytes) -> None:
         """Take in a piece; short ones tell more exactly when words begin and end."""
         if self._script is None:
-            for level, run in groupby(np.frombuffer(pcm, "<i2").tolist()):
-                self._follow(level, len(list(run)) / self._rate)
+            samples = np.frombuffer(pcm, "<i2")
+            borders = [0, *(np.flatnonzero(np.diff(samples)) + 1).tolist(), len(samples)]
+            for start, end in pairwise(borders):
+                self._follow(int(samples[start]), (end - start) / self._rate)
         else:
             self.seconds += len(pcm) / 2 / self._rate
             while self._script and self._script[0].start < self.seconds:
@@ -106,7 +109,8 @@ class Ear:
         return self.seconds - self.words[-1].end if self.words else self.seconds
 
     def _follow(self, level: int, seconds: float) -> None:
-        text = _vocabulary[level - FIRST_LEVEL] if level >= FIRST_LEVEL else ""
+        known = FIRST_LEVEL <= level < FIRST_LEVEL + len(_vocabulary) and seconds >= SHORTEST_S
+        text = _vocabulary[level - FIRST_LEVEL] if known else ""
         last = self.words[-1] if self.words and not self.words[-1].is_complete else None
         if last is not None and last.text == text:
             last.end += seconds
