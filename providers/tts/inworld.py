@@ -18,6 +18,7 @@ from providers.tts.inworld_shape import (
     VOICES,
     chunk_pcm,
     chunk_words,
+    is_direction,
     is_voice,
     pieces,
     speech_settings,
@@ -103,6 +104,7 @@ class _Wire:
         self._socket = socket
         self._context = uuid.uuid4().hex
         self._words = WordFinder()
+        self._held = ""  # tags that wait for the text behind them
         self._chars = 0  # of the text that was sent
         self._ends: deque[int] = deque()  # of the pieces that are not spoken yet, in characters of the text
         self._bytes = 0  # of all sound
@@ -110,6 +112,19 @@ class _Wire:
         await socket.send_json({"create": self._settings, "contextId": self._context})
 
     async def send(self, socket: Socket, text: str) -> None:
+        text = self._held + text
+        if is_direction(text):
+            self._held = text
+            return
+        self._held = ""
+        await self._say(socket, text)
+
+    async def finish(self, socket: Socket) -> None:
+        if self._held:
+            await self._say(socket, self._held)
+        await self._tell(socket, {"close_context": {}})
+
+    async def _say(self, socket: Socket, text: str) -> None:
         for piece in pieces(text):
             self._words.add(piece)
             self._chars += len(piece)
@@ -117,9 +132,6 @@ class _Wire:
             # Pieces are joined as they are: a missing space would join two words.
             spaced = piece if piece[-1].isspace() or len(piece) == MAX_PIECE_CHARS else piece + " "
             await self._tell(socket, {"send_text": {"text": spaced, "flush_context": {}}})
-
-    async def finish(self, socket: Socket) -> None:
-        await self._tell(socket, {"close_context": {}})
 
     async def cancel(self, socket: Socket) -> bool:
         await self._tell(socket, {"cancel_context": {}})

@@ -18,6 +18,7 @@ from providers.tts.inworld_shape import (
     VOICES,
     chunk_pcm,
     chunk_words,
+    is_direction,
     is_voice,
     pieces,
     speech_settings,
@@ -69,15 +70,13 @@ class InworldHttpTts:
             self._model, options, temperature=self._temperature, delivery_mode=self._delivery_mode
         )
         reply = _Reply()
-        async for segment in text:
+        async for segment in _with_directions(text):
             for piece in pieces(segment):
+                reply.begin(piece)
                 if piece.strip():
-                    reply.begin(piece)
                     async with aclosing(self._piece({"text": piece.strip(), **settings}, reply)) as chunks:
                         async for chunk in chunks:
                             yield chunk
-                else:
-                    reply.begin(piece)
                 if (border := reply.end()) is not None:
                     yield border
 
@@ -125,6 +124,18 @@ class InworldHttpTts:
         if not isinstance(result, Mapping):
             raise answer.bad("sent a line without a result")
         return result
+
+
+async def _with_directions(text: AsyncIterator[str]) -> AsyncIterator[str]:
+    """The segments; one of nothing but tags goes with the next one."""
+    held = ""
+    async for segment in text:
+        held += segment
+        if not is_direction(held):
+            yield held
+            held = ""
+    if held:
+        yield held
 
 
 class _Reply:

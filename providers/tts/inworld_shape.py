@@ -1,5 +1,6 @@
 """What both of Inworld's ways to speech have in common: the settings of a request, the shape of a chunk."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ __all__ = [
     "VOICES",
     "chunk_pcm",
     "chunk_words",
+    "is_direction",
     "is_voice",
     "own_name",
     "pieces",
@@ -44,6 +46,11 @@ def is_voice(voice: str) -> bool:
     """Whether the service may have it: accounts have voices of their own, which no list here can hold."""
     plain = voice.replace("_", "").replace("-", "").replace(" ", "").replace(".", "")
     return plain.isalnum() and voice.lower() not in _FOREIGN
+
+
+def is_direction(text: str) -> bool:
+    """Whether a text holds nothing but tags: they say how to speak what comes behind them."""
+    return not re.sub(TAGS, "", text).strip()
 
 
 def own_name(voice: str) -> str:

@@ -141,6 +141,22 @@ async def test_tags_pass_and_take_no_time(fake: FakeInworld, make: Make, transpo
     assert sent.strip() == text
 
 
+@both
+async def test_a_direction_goes_with_the_text_behind_it(
+    fake: FakeInworld, make: Make, transport: str
+) -> None:
+    chunks = await collect(make(transport=transport), "[speak softly] ", "Come in. ", "Sit. ", "[laugh]")
+
+    if transport == "http":
+        sent = [request.body["text"] for request in fake.speech.requests]
+    else:
+        texts_ = fake.exchanges[0].texts
+        sent = [message["send_text"]["text"].strip() for message in texts_ if "send_text" in message]
+    assert sent == ["[speak softly] Come in.", "Sit.", "[laugh]"]
+    assert pcm_of(chunks) == sound("Come in.") + sound("Sit.")
+    assert marks_of(chunks)[-1] == TextMark(36, len("Come in.Sit.") * 480)
+
+
 def _spoken(exchange: Exchange) -> str:
     return "".join(message["send_text"]["text"] for message in exchange.texts if "send_text" in message)
 
