@@ -11,6 +11,8 @@ from providers.speakable.pieces import Piece, kept, silent, spoken_as
 __all__ = ["Inline"]
 
 _LETTER = r"[^\W_]"
+# White space before a mark, from its start on: a long run must not be looked at once for each character.
+_GAP = r"(?:(?<![ \t])[ \t]++)?+"
 # Elements of HTML and SSML. Another word in angle brackets is a placeholder, which is read.
 _ELEMENTS = (
     "a|abbr|audio|b|big|blockquote|body|br|break|button|center|cite|code|dd|del|details|div|dl|dt|em|emphasis"
@@ -26,7 +28,7 @@ _TOKENS = {
     "latex": r"\\[()\[\]]",
     "escape": r"\\[\\`*_{}#+\-.!|<>~$]",
     "autolink": r"<(?:https?://|mailto:)[^\s<>]++>",
-    "comment": r"<!--(?:[^-]|-(?!->))*+-->",
+    "comment": r"<!--(?:[^-]|-(?!->)){0,300}+-->",
     "element": rf"(?i:</?(?:{_ELEMENTS})(?:\s*+/?>|{_ATTRIBUTES}+\s*+/?>))"
     rf"|</[A-Za-z][\w:.-]*+\s*+>|<[A-Za-z][\w:.-]*+(?:\s*+/>|{_ATTRIBUTES}+\s*+/?>)",
     "parameter": r"(?<=\w)<(?=\w{1,40}>)",
@@ -45,13 +47,13 @@ _TOKENS = {
     "underscore": rf"(?<!{_LETTER})_++|_++(?!{_LETTER})",
     "joint": r"_++",
     "keycap": r"[0-9#*]\ufe0f?\u20e3",
-    "bullet": r"[ \t]*+[•‣◦▪●][ \t]*+",
-    "arrow": r"[ \t]*+(?:[→⇒⟶⟹➜➔➡]\ufe0f?+|(?<=[ \t])[-=]{1,2}>(?=\s))[ \t]*+",
+    "bullet": _GAP + r"[•‣◦▪●][ \t]*+",
+    "arrow": _GAP + r"(?:[→⇒⟶⟹➜➔➡]\ufe0f?+|(?<=[ \t])[-=]{1,2}>(?=\s))[ \t]*+",
     "emoji": EMOJI,
     "smiley": r"(?<!\S)[:;]-?[()DPp](?![^\s.,!?])",
     "entity": r"&(?:[A-Za-z]{2,8}|\#\d{1,6}|\#[xX][0-9A-Fa-f]{1,5});",
     "invisible": r"[\u200b\u2060\ufeff\u00ad\u200e\u200f]++",
-    "cell": r"[ \t]*+\|[ \t]*+",
+    "cell": _GAP + r"\|[ \t]*+",
 }
 _ENGLISH_ARROW, _PAUSE = " to ", ", "
 

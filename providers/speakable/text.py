@@ -85,6 +85,8 @@ class SpeakableText:
     def _parts(self, text: str) -> Iterator[tuple[str, bool]]:
         at = 0
         for match in self._tags.finditer(text) if self._tags else ():
+            if match.group().endswith("]") and text.startswith("(", match.end()):
+                continue  # a link, although the voice would understand its text
             if match.start() > at:
                 yield text[at : match.start()], False
             if match.group():

@@ -82,11 +82,11 @@ class PreparedTts:
                 ]
                 samples += len(chunk.pcm) // 2
                 if stretcher is None:
-                    yield SpeechChunk(chunk.pcm, tuple(marks), chunk.route)
+                    if chunk.pcm or marks or chunk.route:
+                        yield SpeechChunk(chunk.pcm, tuple(marks), chunk.route)
                     continue
-                begin = SpeechChunk(b"", tuple(_placed(marks, stretcher)), chunk.route)
-                if begin.marks or begin.route:
-                    yield begin
+                if marks or chunk.route:
+                    yield SpeechChunk(b"", tuple(_placed(marks, stretcher)), chunk.route)
                 for piece in _slices(chunk.pcm, self.sample_rate):
                     if pcm := stretcher.process(piece):
                         yield SpeechChunk(pcm)

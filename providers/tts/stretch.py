@@ -1,5 +1,9 @@
 """Makes speech slower or faster without changing its pitch, as it streams: FFmpeg's `atempo` (WSOLA).
 
+It was chosen over Signalsmith Stretch (a phase vocoder): of 48 words that eSpeak says at 0.5, 0.7, 1.25 and
+1.5 times its pace, Moonshine gets 7, 2, 2 and 9 wrong behind this filter, 11, 5, 2 and 16 behind the other,
+which also computes twice as long and more.
+
 Measured on 5 to 80 s of a gliding tone at 24 kHz: it holds back 40 to 100 ms of the speech, never runs ahead,
 drifts by 0.03 % at most, and takes 3 ms of one core per second of speech in chunks of 20 ms, half of that in
 larger ones (three times as much at a quarter of the pace).
