@@ -304,7 +304,8 @@ class HttpClient:
 async def _note_reuse(
     session: aiohttp.ClientSession, context: SimpleNamespace, params: aiohttp.TraceConnectionReuseconnParams
 ) -> None:
-    context.trace_request_ctx.reused = True
+    if context.trace_request_ctx is not None:  # WebSockets have none
+        context.trace_request_ctx.reused = True
 
 
 def _reason(error: OSError) -> str:

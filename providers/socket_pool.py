@@ -58,7 +58,7 @@ class _Idle:
         try:
             async with asyncio.timeout(self._idle_s), asyncio.TaskGroup() as tasks:
                 if self._keep_alive is not None:
-                    tasks.create_task(self._repeat())
+                    tasks.create_task(self._repeat(), name="idle provider socket, kept alive")
                 while True:
                     # What comes now belongs to an exchange that is over.
                     await self.socket.receive(within=float("inf"))

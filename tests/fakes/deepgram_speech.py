@@ -55,7 +55,7 @@ async def converse(line: Line) -> None:
     )
     speaker = _Speaker(line)
     async with asyncio.TaskGroup() as tasks:
-        mouth = tasks.create_task(speaker.speak())
+        mouth = tasks.create_task(speaker.speak(), name="fake voice")
         while (message := await line.receive()) is not None:
             if not await speaker.obey(message):
                 break
