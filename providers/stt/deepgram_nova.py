@@ -28,9 +28,11 @@ RATE = 24_000  # Hertz; what most clients send, so that nothing is resampled
 FRAME_BYTES = (RATE // 50 * 2, RATE // 4 * 2)  # 20 to 250 ms
 
 # The service tells a pause, not whether the sentence is finished: so a pause weighs little, and one without
-# any word for `utterance_end_ms` weighs more. Our own estimates.
+# any word for `utterance_end_ms` weighs more. Words behind it make that void, and say nothing of the pause
+# that comes next. Our own estimates.
 PAUSE_PROBABILITY = 0.6
 UTTERANCE_END_PROBABILITY = 0.9
+VOID_PROBABILITY = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +184,7 @@ class _Wire:
             self._spoke = True
             if self._paused and not self._leaving:
                 self._paused = False
-                yield EndOfTurn(0.0)
+                yield EndOfTurn(VOID_PROBABILITY)
         finalized = self._leaving and message.get("from_finalize") is True
         if message.get("is_final") is not True:
             if text:  # empty ones come all the time

@@ -97,8 +97,11 @@ class DeepgramAuraTts:
         return voice.casefold() in self._ids or (is_voice(voice) and family_of(voice) == self._model)
 
     async def warm(self) -> None:
-        """Open a socket for the voice used last; before the first use, reach the service at least."""
-        if not await self._pools.warm():
+        """Have a socket ready for the only voice, or the one used last; else reach the service at least."""
+        if not self._is_family:
+            async with self._pools.use((self._model, "")) as pool:
+                await pool.warm()
+        elif not await self._pools.warm():
             await self._http.warm()
 
     async def speak(self, text: AsyncIterator[str], options: TtsOptions) -> AsyncGenerator[SpeechChunk, None]:

@@ -157,6 +157,12 @@ async def test_nothing_to_say_opens_no_conversation(fake: FakeDeepgram, tts: Dee
     assert all(exchange.texts == [] for exchange in fake.exchanges)
 
 
+async def test_what_has_no_sound_is_marked_all_the_same(fake: FakeDeepgram, tts: DeepgramAuraTts) -> None:
+    fake.default = Speech(mutes=True)
+
+    assert marks_of(await collect(tts, "... ", "!")) == [TextMark(4, 0), TextMark(5, 0)]
+
+
 async def test_a_long_segment_is_sent_in_messages_of_the_size_allowed(
     fake: FakeDeepgram, tts: DeepgramAuraTts
 ) -> None:
@@ -291,14 +297,23 @@ async def test_replies_share_a_socket_per_voice(fake: FakeDeepgram, tts: Deepgra
 async def test_warm_has_a_socket_ready_for_the_voice_used_last(
     fake: FakeDeepgram, tts: DeepgramAuraTts
 ) -> None:
-    fake.script(Plan(Speech(), Cut(heard=3)))
-    await collect(tts, "Hello.")
-    await tts.aclose()
+    fake.script(Plan(Speech(chunk_bytes=1_000_000), Cut(sent=3)))
     await collect(tts, "Hello.", voice=LARA)
-    await tts.warm()
-    assert [exchange.query["model"] for exchange in fake.exchanges] == [THALIA, LARA]
-    await tts.aclose()
     await fake.all_closed()
+    await tts.warm()
+    await tts.warm()
+    await collect(tts, "Hello.", voice=LARA)
+    assert len(fake.exchanges) == 2
+
+
+async def test_warm_has_a_socket_ready_for_the_only_voice(
+    fake: FakeDeepgram, provider: DeepgramProvider
+) -> None:
+    tts = engine(provider, THALIA)
+    await tts.warm()
+    assert fake.exchanges[0].query["model"] == THALIA
+    await collect(tts, "Hello.")
+    assert len(fake.exchanges) == 1
 
 
 @pytest.mark.parametrize("late", [False, True])

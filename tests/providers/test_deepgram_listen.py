@@ -169,7 +169,7 @@ async def test_no_audio_asks_nobody(fake: FakeDeepgram, model: str) -> None:
 async def test_nova_takes_a_pause_for_little_and_a_long_one_for_more(fake: FakeDeepgram) -> None:
     pcm = say("Well.", rate=RATE, pause_s=1.5) + say("Right.", rate=RATE, pause_s=0.5)
 
-    assert opinions(await hear(fake, pcm)) == [0.6, 0.9, 0.0, 0.6]
+    assert opinions(await hear(fake, pcm)) == [0.6, 0.9, 0.5, 0.6]
 
 
 async def test_a_forced_end_is_no_opinion(fake: FakeDeepgram) -> None:
