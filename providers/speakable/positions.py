@@ -76,6 +76,11 @@ class Positions:
         yield from self._tell(self._passed_source, samples_at(self._passed_spoken))
         yield from self.pass_silence()
 
+    @property
+    def caught_up(self) -> bool:
+        """Whether the voice has reported the end of all text that it was given."""
+        return self._last.chars >= self.spoken_chars
+
     def finish(self, samples: int) -> Iterator[TextMark]:
         """The mark at the end of the speech, unless the voice gave it."""
         yield from self.pass_silence()

@@ -53,7 +53,9 @@ class Stretcher:
         return out
 
     def flush(self) -> bytes:
-        """The rest. With it, the output is as long as the input divided by the factor, to the sample."""
+        """What is still held back, 1 ms of work. With it, the output is as long as the input divided by the
+        factor, to the sample. More may follow; flush where the speech pauses, since the joint is audible.
+        """
         wanted = self.place(self._taken) - self._given
         taken = self._taken
         rest = bytearray()
@@ -62,7 +64,9 @@ class Stretcher:
             if len(rest) >= 2 * wanted:
                 break
             rest += self._run(silence)
-        self._taken = taken
+        if self._taken != taken:
+            self._taken = taken
+            self._graph = _graph(self._rate, self.factor)  # the old one has the silence in it
         del rest[2 * max(wanted, 0) :]
         self._given += len(rest) // 2
         return bytes(rest)

@@ -187,6 +187,28 @@ async def test_speeds_that_the_voice_lacks_are_made(speed: float, native: float)
     assert [chunk.route for chunk in chunks[1:]] == [None] * (len(chunks) - 1)
 
 
+async def test_a_segment_is_stretched_to_its_end_although_no_text_follows() -> None:
+    voice = Metronome()
+    waiting = asyncio.Event()
+    chunks: list[SpeechChunk] = []
+
+    async def text() -> AsyncIterator[str]:
+        yield "One two. "
+        waiting.set()
+        await asyncio.Event().wait()
+
+    async def consume() -> None:
+        async for chunk in PreparedTts(voice).speak(text(), replace(OPTIONS, speed=0.4)):
+            chunks.append(chunk)  # noqa: PERF401 - it is cancelled on the way
+
+    task = asyncio.create_task(consume())
+    await waiting.wait()  # the voice asks for more only after all that it said was taken
+    task.cancel()
+
+    assert samples(chunks) == 18_000
+    assert marks(chunks)[-1] == (9, 18_000)
+
+
 async def test_any_speed_is_within_its_range() -> None:
     prepared = PreparedTts(Metronome())
 

@@ -133,3 +133,21 @@ async def test_stretched_speech_can_be_understood(factor: float) -> None:
 
     words = re.findall(r"\w+", heard.lower())
     assert len({"good", "morning", "please", "tell", "me", "what", "time", "it", "is"} & set(words)) >= 7
+
+
+@pytest.mark.parametrize("factor", [0.5, 0.7, 1.4])
+def test_a_pause_can_be_given_out_and_the_speech_goes_on(factor: float) -> None:
+    """The tone after the flush begins at its place, and at full strength; nothing is said twice."""
+    silence = bytes(2 * (RATE // 5))
+    stretcher = Stretcher(RATE, factor)
+
+    before = stretcher.process(tone(1.0) + silence) + stretcher.flush()
+    assert len(before) // 2 == stretcher.place(stretcher.taken)
+    assert stretcher.flush() == b""
+    after = stretcher.process(tone(1.0)) + stretcher.flush()
+
+    assert len(before + after) // 2 == round(2.2 * RATE / factor)
+    loud = np.abs(np.frombuffer(before + after, np.int16).astype(float)) > 1000
+    places = np.flatnonzero(loud) / RATE * factor
+    assert all(place < 1.05 or place > 1.15 for place in places)
+    assert (places > 1.2).sum() == pytest.approx((places < 1.1).sum(), rel=0.1)
