@@ -7,7 +7,6 @@ from providers.contracts import Llm, ModelInfo, Stt, Tts, TurnModel, Vad
 from providers.errors import UnknownModelError
 from providers.names import EngineKind
 from providers.provider import Provider, ProviderSettings
-from providers.routing.choosing import names_of
 from providers.routing.llm import RouterLlm
 from providers.routing.lookup import Lookup, canonical
 from providers.routing.routers import Routers
@@ -44,14 +43,12 @@ class RouterProvider(Provider):
 
     def context_tokens(self, model: str) -> int:
         """As many as the smallest of its models holds: any of them may have to answer."""
-        lookup = self._known("llm", model)
-        sizes = []
-        for variant in self.routers.get("llm", model).definition.variants():
-            for name in names_of(variant):
-                with suppress(UnknownModelError, KeyError):
-                    found = canonical(lookup, "llm", name)
-                    if not self.routers.has("llm", found.partition("/")[2]):  # nor do routers ask it
-                        sizes.append(lookup.context_tokens(found))
+        sizes, lookup = [], self._lookup
+        for name in self.routers.names("llm", model) if lookup is not None else ():
+            with suppress(UnknownModelError, KeyError):
+                found = canonical(lookup, "llm", name)
+                if not self.routers.has("llm", found.partition("/")[2]):  # nor do routers ask it
+                    sizes.append(lookup.context_tokens(found))
         return min(sizes, default=super().context_tokens(model))
 
     def _known(self, kind: EngineKind, router_id: str) -> Lookup:

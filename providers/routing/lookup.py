@@ -1,7 +1,7 @@
 """How routers come by the engines that they send requests to."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
@@ -47,7 +47,7 @@ async def engine(lookup: Lookup, kind: EngineKind, model: str) -> Any:
     return found
 
 
-def loaded(lookup: Lookup, kind: EngineKind, models: Iterator[str]) -> Iterator[Any]:
+def loaded(lookup: Lookup, kind: EngineKind, models: Iterable[str]) -> Iterator[Any]:
     """Those engines that are there already; unknown names, and routers, are left out."""
     for name in models:
         with suppress(UnknownModelError):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 from providers.errors import InvalidRequestError
 from providers.names import EngineKind
-from providers.routing.choosing import CompiledRouter
+from providers.routing.choosing import CompiledRouter, names_of
 from providers.routing.definition import RouterDefinition
 from providers.routing.scoreboard import Scoreboard
 
@@ -41,6 +41,14 @@ class Routers:
     def has(self, kind: EngineKind, router_id: str) -> bool:
         router = self._routers.get(router_id)
         return router is not None and router.definition.kind == kind
+
+    def names(self, kind: EngineKind, router_id: str) -> tuple[str, ...]:
+        """Every model that a router names; none when there is no such router (any more)."""
+        router = self._routers.get(router_id)
+        if router is None or router.definition.kind != kind:
+            return ()
+        variants = router.definition.variants()
+        return tuple(dict.fromkeys(name for variant in variants for name in names_of(variant)))
 
     def get(self, kind: EngineKind, router_id: str) -> CompiledRouter:
         """Raises `InvalidRequestError` when there is none (any more)."""

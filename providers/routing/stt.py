@@ -12,7 +12,6 @@ from providers.contracts import (
     TranscriptGuess,
     TranscriptSegment,
 )
-from providers.routing.choosing import names_of
 from providers.routing.lookup import Lookup, Routed, engine, loaded
 from providers.routing.race import Candidate, Race
 from providers.routing.rates import resampled
@@ -42,8 +41,7 @@ class RouterStt(Routed):
     @property
     def streaming(self) -> bool:
         """Whether every model that is there already streams."""
-        definition = self._routers.get("stt", self._id).definition
-        names = (name for variant in definition.variants() for name in names_of(variant))
+        names = self._routers.names("stt", self._id)
         return all(found.streaming for found in loaded(self._lookup, "stt", names))
 
     async def transcribe(

@@ -9,7 +9,6 @@ from functools import partial
 from providers.contracts import RouteTaken, SpeechChunk, TextMark, Tts, TtsOptions, Voice
 from providers.errors import InvalidRequestError, UnknownModelError
 from providers.routing.choosing import Plan, names_of
-from providers.routing.definition import Variant
 from providers.routing.lookup import Lookup, Routed, canonical, engine, loaded
 from providers.routing.race import Candidate, Race
 from providers.routing.rates import RateChanger
@@ -52,12 +51,13 @@ class RouterTts(Routed):
 
     def knows_voice(self, voice: str) -> bool:
         """Whether one of the models speaks with it, or they have voices of their own."""
-        variants = self._variants()
-        if not voice or all(variant.voice for variant in variants):
-            return bool(voice)
-        names = [name for variant in variants if not variant.voice for name in names_of(variant)]
+        if not voice or not self._routers.has("tts", self._id):
+            return False
+        variants = self._routers.get("tts", self._id).definition.variants()
+        if all(variant.voice for variant in variants):
+            return True
         unsure = True  # for want of a model that could be asked
-        for name in names:
+        for name in (name for variant in variants if not variant.voice for name in names_of(variant)):
             try:
                 model = canonical(self._lookup, "tts", name)
                 if self._lookup.is_loaded(model):
@@ -114,13 +114,8 @@ class RouterTts(Routed):
         told = replace(options, voice=voice, speed=min(max(options.speed, slowest), fastest))
         return _at_rate(found.speak(tape.read(), told), found.sample_rate, self.sample_rate)
 
-    def _variants(self) -> tuple[Variant, ...]:
-        return self._routers.get("tts", self._id).definition.variants()
-
     def _loaded(self) -> Iterator[Tts]:
-        return loaded(
-            self._lookup, "tts", (name for variant in self._variants() for name in names_of(variant))
-        )
+        return loaded(self._lookup, "tts", self._routers.names("tts", self._id))
 
 
 async def _at_rate(

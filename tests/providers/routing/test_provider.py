@@ -77,6 +77,7 @@ def test_a_router_made_later_is_found_and_a_change_needs_no_new_engine(
 def test_the_context_is_that_of_the_smallest_model(registry: Registry, routers: Routers) -> None:
     assert registry.context_tokens("router/support") == 5000
     assert registry.context_tokens("inworld/support") == 5000
+    assert registry.context_tokens("router/gone") == context_tokens("gone")
 
     routers.put(parse_definition(definition("router/support"), name="round"))
     routers.put(parse_definition(definition("inworld/round"), name="support"))

@@ -333,6 +333,14 @@ class TestSpeaking:
         assert (router.speeds, router.tags) == ((1.0, 1.0), "<a>")
 
     @in_virtual_time
+    async def test_a_router_that_was_deleted_can_still_be_looked_at(self) -> None:
+        bench = tts_bench("a/one", engines={"a/one": FakeTts()})
+        tts, stt = RouterTts("r", bench.routers, bench), RouterStt("gone", bench.routers, bench)
+        bench.routers.remove("r")
+
+        assert (tts.speeds, tts.tags, tts.knows_voice("Ann"), stt.streaming) == ((1.0, 1.0), "", False, True)
+
+    @in_virtual_time
     async def test_a_router_of_another_kind_is_not_found(self) -> None:
         bench = stt_bench("a/one", engines={"a/one": FakeStt()})
 
