@@ -1,6 +1,7 @@
 """Names that clients of other services send, and what they mean here on a fresh install."""
 
 from collections.abc import Mapping
+from itertools import cycle
 from typing import Literal
 
 __all__ = ["DEFAULT_PATTERNS", "VOICES", "WELL_KNOWN_NAMES", "EngineKind"]
@@ -82,5 +83,28 @@ _OPENAI = {
     "timothy": "echo",
     "wendy": "sage",
 }
+
+
+def _by_sex(men: str, women: str) -> dict[str, str]:
+    """Those names, given to the voices of a family in turn."""
+    pools = {"m": cycle(men.split()), "f": cycle(women.split())}
+    return {name: next(pools[voice.partition("+")[2][0]]) for name, voice in _ESPEAK.items()}
+
+
+_INWORLD = _by_sex("Dennis Alex Craig Mark Edward Ronald", "Ashley Sarah Deborah Julia Olivia Elizabeth")
+_ELEVENLABS = _by_sex("Brian George Eric Chris Roger", "Sarah Jessica Laura Alice Matilda")
+_CARTESIA = _by_sex("Blake Kiefer Ronald Kyle", "Katie Brooke Jacqueline Tessa")
+_AURA_2 = _by_sex("apollo arcas aries atlas hermes orion", "thalia andromeda helena asteria athena luna")
+_AURA = _by_sex("arcas orion orpheus zeus angus perseus", "asteria luna stella athena hera")
+
 # For each family of engines, recognised by one voice: what foreign names, in lower case, are spoken with.
-VOICES: Mapping[str, Mapping[str, str]] = {"en-us+m3": _ESPEAK, "alloy": _OPENAI}
+# Inworld's comes first, since its accounts may have voices of any name but OpenAI's.
+VOICES: Mapping[str, Mapping[str, str]] = {
+    "Dennis": _INWORLD,
+    "en-us+m3": _ESPEAK,
+    "alloy": _OPENAI,
+    "JBFqnCBsd6RMkjVDRZzb": _ELEVENLABS,
+    "f786b574-daa5-4673-aa0c-cbe3e8534c02": _CARTESIA,
+    "aura-2-thalia-en": _AURA_2,
+    "aura-asteria-en": _AURA,
+}

@@ -215,8 +215,6 @@ class Registry:
         if "/" in target:
             self._check(kind, target)
             return target
-        if any(fnmatchcase(target, pattern) for pattern in DEFAULT_PATTERNS[kind]):
-            return str(getattr(self.defaults, kind))
         owners = [
             f"{owner}/{target}"
             for owner, provider in self.providers.items()
@@ -224,6 +222,8 @@ class Registry:
         ]
         if len(owners) == 1:
             return owners[0]
+        if any(fnmatchcase(target, pattern) for pattern in DEFAULT_PATTERNS[kind]):
+            return str(getattr(self.defaults, kind))
         if owners:
             raise UnknownModelError(f"'{target}' is ambiguous: {', '.join(owners)}.")
         raise self._unknown(kind, target)

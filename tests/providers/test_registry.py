@@ -325,3 +325,36 @@ def test_a_provider_that_cannot_be_made_says_why(
 ) -> None:
     with pytest.raises(ProviderSetupError, match=expected):
         make_provider(kind, ProviderSettings("mine", options))
+
+
+FOREIGN = ("Dennis", "alloy", "marin", "Ashley", "Wendy", "cedar")
+
+
+@pytest.mark.parametrize(
+    ("kind", "model"),
+    [
+        ("inworld", "inworld-tts-1.5-mini"),
+        ("elevenlabs", "eleven_flash_v2_5"),
+        ("cartesia", "sonic-3"),
+        ("deepgram", "aura-2"),
+        ("deepgram", "aura"),
+    ],
+)
+def test_names_of_other_services_have_a_voice_everywhere(kind: str, model: str) -> None:
+    provider = make_provider(kind, ProviderSettings(kind, {}, "key-of-nobody"))
+    registry = Registry({kind: provider}, defaults=DEFAULTS, aliases={})
+
+    found = {name: registry.resolve_voice(f"{kind}/{model}", name) for name in FOREIGN}
+
+    engine = registry.tts(f"{kind}/{model}")
+    assert all(engine.knows_voice(voice) for voice in found.values())
+    assert "en-us" not in " ".join(found.values())
+    assert len(set(found.values())) >= 4
+
+
+def test_a_bare_name_means_the_provider_that_lists_it_before_the_default() -> None:
+    provider = make_provider("inworld", ProviderSettings("inworld", {}, "key-of-nobody"))
+    registry = Registry({"inworld": provider}, defaults=DEFAULTS, aliases={})
+
+    assert registry.resolve_tts("inworld-tts-1.5-mini") == "inworld/inworld-tts-1.5-mini"
+    assert registry.resolve_tts("tts-1") == DEFAULTS.tts
