@@ -1,7 +1,9 @@
 """The provider "router": routers under the names of models, used by a session like any other model."""
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Any
 
 from providers.contracts import Llm, ModelInfo, Stt, Tts, TurnModel, Vad
 from providers.errors import UnknownModelError
@@ -15,6 +17,8 @@ from providers.routing.tts import RouterTts
 
 __all__ = ["RouterProvider", "WithRouters"]
 
+MAX_ENGINES = 1024  # routers come and go; engines are cheap to make again
+
 
 class RouterProvider(Provider):
     """Makes an engine of each router. `connect` has to be called once the registry is there."""
@@ -23,6 +27,8 @@ class RouterProvider(Provider):
         super().__init__(ProviderSettings(name))
         self.routers = routers
         self._lookup: Lookup | None = None
+        self._engines: dict[tuple[EngineKind, str], Any] = {}
+        self._lock = threading.Lock()  # engines are asked for from worker threads
 
     def connect(self, lookup: Lookup) -> None:
         """`lookup` finds the models that routers name: the registry."""
@@ -32,31 +38,40 @@ class RouterProvider(Provider):
         return tuple(ModelInfo(one.id, one.kind) for one in self.routers.definitions())
 
     def llm(self, model: str) -> Llm:
-        return RouterLlm(model, self.routers, self._known("llm", model))
+        found: Llm = self._engine("llm", model, RouterLlm)
+        return found
 
     def stt(self, model: str) -> Stt:
-        # Some attributes of both are read-only, since they follow the definition.
-        return RouterStt(model, self.routers, self._known("stt", model))  # type: ignore[return-value]
+        found: Stt = self._engine("stt", model, RouterStt)
+        return found
 
     def tts(self, model: str) -> Tts:
-        return RouterTts(model, self.routers, self._known("tts", model))  # type: ignore[return-value]
+        found: Tts = self._engine("tts", model, RouterTts)
+        return found
 
     def context_tokens(self, model: str) -> int:
         """As many as the smallest of its models holds: any of them may have to answer."""
         sizes, lookup = [], self._lookup
-        for name in self.routers.names("llm", model) if lookup is not None else ():
+        for name in self.routers.names("llm", model):
+            if lookup is None:
+                break
             with suppress(UnknownModelError, KeyError):
                 found = canonical(lookup, "llm", name)
                 if not self.routers.has("llm", found.partition("/")[2]):  # nor do routers ask it
                     sizes.append(lookup.context_tokens(found))
         return min(sizes, default=super().context_tokens(model))
 
-    def _known(self, kind: EngineKind, router_id: str) -> Lookup:
+    def _engine(self, kind: EngineKind, router_id: str, make: Callable[[str, Routers, Lookup], Any]) -> Any:
         if self._lookup is None:
             raise RuntimeError("the routers are not connected to a registry")
         if not self.routers.has(kind, router_id):
             raise UnknownModelError(f"there is no router '{router_id}' of kind {kind}")
-        return self._lookup
+        with self._lock:
+            if (kind, router_id) not in self._engines:
+                if len(self._engines) >= MAX_ENGINES:
+                    self._engines.pop(next(iter(self._engines)))
+                self._engines[kind, router_id] = make(router_id, self.routers, self._lookup)
+            return self._engines[kind, router_id]
 
 
 class WithRouters(Provider):

@@ -28,12 +28,26 @@ class RouterTts(Routed):
     """
 
     sample_rate = 24_000  # of whatever it gives; engines with another rate are resampled
-    voices: tuple[Voice, ...] | None = None
 
     def __init__(self, router_id: str, routers: Routers, lookup: Lookup) -> None:
         self._id = router_id
         self._routers = routers
         self._lookup = lookup
+
+    @property
+    def voices(self) -> tuple[Voice, ...] | None:
+        """All voices of its models, any of which the others replace by their nearest; None where one of them
+        cannot list its own, or was not needed yet."""
+        known: dict[str, Voice] = {}
+        for name in self._routers.names("tts", self._id):
+            for found in (engines := list(loaded(self._lookup, "tts", [name]))):
+                if found.voices is None:
+                    return None
+                for voice in found.voices:
+                    known.setdefault(voice.id, voice)
+            if not engines:
+                return None
+        return tuple(known.values()) or None
 
     @property
     def speeds(self) -> tuple[float, float]:

@@ -319,6 +319,7 @@ class TestSpeaking:
         bench = tts_bench("a/one", "b/two", engines=engines)
         router = RouterTts("r", bench.routers, bench)
 
+        assert [voice.id for voice in router.voices or ()] == ["Ann", "Eve"]
         assert router.speeds == (0.7, 1.2)
         assert router.tags == ""
         assert [router.knows_voice(voice) for voice in ("Ann", "Eve", "Zoe", "")] == [
@@ -331,6 +332,10 @@ class TestSpeaking:
         engines["b/two"].tags, engines["b/two"].speeds = "<a>", (1.0, 1.0)
 
         assert (router.speeds, router.tags) == ((1.0, 1.0), "<a>")
+
+        engines["b/two"].voices = None
+
+        assert router.voices is None
 
     @in_virtual_time
     async def test_a_router_that_was_deleted_can_still_be_looked_at(self) -> None:
