@@ -104,8 +104,14 @@ class PreparedTts:
             yield SpeechChunk(b"", rest)
 
     def _language_of(self, options: TtsOptions) -> str:
-        spoken = next((voice.language for voice in self.voices or () if voice.id == options.voice), "")
-        return options.language or spoken or self._language
+        if options.language:
+            return options.language
+        known = {voice.id.casefold(): voice.language for voice in self._inner.voices or ()}
+        # Voices that are not listed may be variants of one that is, such as eSpeak's "de+f2" and "fr-ca".
+        name = options.voice.casefold()
+        base = name.partition("+")[0]
+        spoken = (known.get(form) for form in (name, base, base.partition("-")[0]))
+        return next(filter(None, spoken), self._language)
 
 
 async def _segments(

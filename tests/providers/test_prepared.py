@@ -155,6 +155,8 @@ async def test_segments_are_passed_on_as_they_come() -> None:
         (True, TtsOptions("joe"), "It is five dollars at example dot com"),
         (True, TtsOptions("anna"), "It is $5 at example Punkt com"),
         (True, TtsOptions("anna", language="en"), "It is five dollars at example dot com"),
+        (True, TtsOptions("Joe+whisper"), "It is five dollars at example dot com"),
+        (True, TtsOptions("anna-north+f2"), "It is $5 at example Punkt com"),
         (True, TtsOptions("nobody"), "It is $5 at example point com"),
     ],
 )

@@ -15,7 +15,9 @@ Say = Callable[[re.Match[str]], str | None]
 # In the order in which they are tried at each place: the longer and stricter forms first.
 _RULES: dict[str, tuple[str, Say]] = {**CALENDAR, **SIGNS, **AMOUNTS, **LAST}
 # Tells at nearly every place that there is nothing, faster than each of the rules does.
-_FIRST = r"(?=[\d+−$€£¥₹₩₽₿(~≈≤≥<>±#№√½⅓⅔¼¾⅕⅛²³^=×÷*&@'’-]|[ ][-=+−×*·÷/<>!≤≥≠≈±^]|\b[JFMASONDvVNnEeIiAaWw])"
+_FIRST = (
+    r"(?=[\d+−$€£¥₹₩₽₿(~≈≤≥<>±#№√½⅓⅔¼¾⅕⅛²³^=×÷*&@'’–-]|[ ][-=+−×*·÷/<>!≤≥≠≈±^]|\b[ACDFHJMNOSUVaeinvwEIW])"
+)
 _PATTERN = re.compile(
     f"{_FIRST}(?:" + "|".join(f"(?P<{name}>{pattern})" for name, (pattern, _) in _RULES.items()) + ")",
     re.ASCII,

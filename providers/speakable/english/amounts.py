@@ -2,7 +2,7 @@
 
 import re
 
-from providers.speakable.english.numerals import cardinal, decimal, fraction_parts, number
+from providers.speakable.english.numerals import cardinal, decimal, digits, fraction_parts, number
 
 __all__ = ["AMOUNTS", "DASH", "NUMBER"]
 
@@ -27,6 +27,8 @@ _CURRENCIES = {  # one, many, one hundredth, hundredths
     "JPY": ("yen", "yen", "", ""),
     "CHF": ("Swiss franc", "Swiss francs", "centime", "centimes"),
 }
+_LANDS = {"US": "", "C": "Canadian ", "CA": "Canadian ", "A": "Australian ", "AU": "Australian ",
+          "NZ": "New Zealand ", "HK": "Hong Kong "}  # fmt: skip
 _SIGNS = "$€£¥₹₩₽₿"
 _CODES = "USD|EUR|GBP|JPY|CHF"
 _SCALES = {"k": "thousand", "m": "million", "mn": "million", "b": "billion", "bn": "billion", "t": "trillion"}
@@ -52,7 +54,8 @@ _UNITS = {  # one, many; what is written the same way for both stands once
     "Mbps": "megabit per second|megabits per second", "Gbps": "gigabit per second|gigabits per second",
     "W": "watt|watts", "kW": "kilowatt|kilowatts", "MW": "megawatt|megawatts",
     "kWh": "kilowatt hour|kilowatt hours", "V": "volt|volts", "mA": "milliampere|milliamperes",
-    "mAh": "milliampere hour|milliampere hours", "dB": "decibel|decibels", "px": "pixel|pixels",
+    "mAh": "milliampere hour|milliampere hours", "dB": "decibel|decibels",
+    "¢": "cent|cents", "px": "pixel|pixels",
     "fps": "frame per second|frames per second", "kcal": "kilocalorie|kilocalories",
 }  # fmt: skip
 _UNIT = "|".join(re.escape(unit) for unit in sorted(_UNITS, key=len, reverse=True))
@@ -62,6 +65,9 @@ _PER = {
     "user": "user", "kg": "kilogram", "lb": "pound", "kWh": "kilowatt hour", "night": "night", "unit": "unit",
 }  # fmt: skip
 _PER_WHAT = rf"(?:/(?P<{{0}}>{'|'.join(sorted(_PER, key=len, reverse=True))})(?!\w))?"
+_THAN = (
+    "as|more|less|the|better|worse|faster|slower|bigger|smaller|larger|higher|lower|cheaper|longer|shorter"
+)
 _HALVES = {"½": (1, 2), "⅓": (1, 3), "⅔": (2, 3), "¼": (1, 4), "¾": (3, 4), "⅕": (1, 5), "⅛": (1, 8)}
 
 
@@ -71,6 +77,8 @@ def money(match: re.Match[str]) -> str:
     low, high = match["money"] or match["money_before"], match["money_to"]
     scale = match["money_scale"]
     one, many, cent, cents = _CURRENCIES[sign]
+    land = _LANDS[match["money_land"] or "US"]
+    one, many = land + one, land + many
     minus = "minus " if match["money_minus"] else ""
     per = f" per {_PER[match['money_per']]}" if match["money_per"] else ""
     if scale or high:
@@ -101,8 +109,22 @@ def measure(match: re.Match[str]) -> str:
 
 
 def between(match: re.Match[str]) -> str:
-    """ "3-5", "10 – 20"."""
-    return _range(match["between"], match["between_to"])
+    """ "3-5", "10 – 20"; two numbers of which the second is smaller, as in "12345-678", are no range."""
+    low, high = match["between"], match["between_to"]
+    if number(low) > number(high) and len(low) > 2:
+        return f"{digits(low)} dash {digits(high)}"
+    return _range(low, high)
+
+
+def scaled(match: re.Match[str]) -> str:
+    """ "8.3M", "10k", "10x"."""
+    by = match["scaled_by"]
+    return f"{decimal(match['scaled'])} {'times' if by == 'x' else _SCALES[by.lower()]}"
+
+
+def feet(match: re.Match[str]) -> str:
+    """5'11"."""
+    return f"{decimal(match['feet'])} foot {decimal(match['feet_inches'])}"
 
 
 def fraction(match: re.Match[str]) -> str:
@@ -134,9 +156,10 @@ def _range(low: str, high: str | None) -> str:
 _MINUS = r"(?:(?<![\w)])[-−])?"
 AMOUNTS = {
     "money_": (
-        rf"(?<![\w.,])(?P<money_minus>[-−])?(?:US)?(?:(?P<money_sign>[{_SIGNS}])[ ]?(?P<money>{NUMBER})"
+        rf"(?<![\w.,])(?P<money_minus>[-−])?(?:(?P<money_land>US|CA?|AU?|NZ|HK)(?=\$))?"
+        rf"(?:(?P<money_sign>[{_SIGNS}])[ ]?(?P<money>{NUMBER})"
         rf"(?:[ ]?{DASH}[ ]?[{_SIGNS}]?(?P<money_to>{NUMBER}))?(?:[ ]?(?P<money_scale>{_SCALE}))?"
-        rf"|(?P<money_before>{NUMBER})[ ]?(?P<money_sign_behind>[€£¥₹₩₽]|(?:{_CODES})\b))"
+        rf"|(?P<money_before>{NUMBER})[ ]?(?P<money_sign_behind>[$€£¥₹₩₽]|(?:{_CODES})\b))"
         + _PER_WHAT.format("money_per")
         + r"(?![\w])",
         money,
@@ -155,6 +178,11 @@ AMOUNTS = {
         ),
         measure,
     ),
+    "scaled_": (
+        rf"{_FREE}(?P<scaled>{NUMBER})(?:(?P<scaled_by>[kM]|x(?=[ ](?:{_THAN})\b)|bn|(?<=\.\d)B)(?!\w))",
+        scaled,
+    ),
+    "feet_": (r"(?<![\w.,])(?P<feet>\d)['’′](?P<feet_inches>\d|1[01])(?:[\"”″]|(?!\w))", feet),
     "size_": (rf"{_FREE}(?P<size>{NUMBER})(?:x|×(?=\d{{3}}))(?P<size_by>{NUMBER})(?![\w])", size),
     "rating_": (r"(?<![\w.,])(?P<rating>\d{1,3}\.\d{1,3})/(?P<rating_of>\d{1,3})(?![\w/])", rating),
     "fraction_": (

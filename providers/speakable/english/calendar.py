@@ -30,6 +30,14 @@ def day_first(match: re.Match[str]) -> str | None:
     return _numeric(int(match["slash_b"]), int(match["slash_a"]), int(match["slash_year"]))
 
 
+def on_day(match: re.Match[str]) -> str | None:
+    """ "on 3/14"; the second of two that could both be the month is the day."""
+    month, day = int(match["on_a"]), int(match["on_b"])
+    if month > 12:
+        month, day = day, month
+    return f"{_MONTHS[month - 1]} {ordinal(day)}" if 1 <= month <= 12 and 1 <= day <= 31 else None
+
+
 def _numeric(month: int, day: int, in_year: int) -> str | None:
     if month > 12:
         month, day = day, month
@@ -142,9 +150,14 @@ CALENDAR = {
         ),
         one_year,
     ),
+    "hours": (
+        r"(?:(?<=[apAP][mM])|(?<=\d:[0-5]\d))[-–](?=\d{1,2}(?::[0-5]\d|[ ]?[apAP][.mM]))",
+        lambda _: " to ",
+    ),
+    "on": (r"(?<=\bon[ ])(?P<on_a>\d{1,2})/(?P<on_b>\d{1,2})(?![\w/])", on_day),
     "clock_": (
         (
-            rf"(?<![\w.,:/-])(?:(?P<clock>[01]?\d|2[0-4]):(?P<clock_minute>[0-5]\d)(?::(?P<clock_second>[0-5]\d))?"
+            rf"(?<![\w.,:/])(?:(?P<clock>[01]?\d|2[0-4]):(?P<clock_minute>[0-5]\d)(?::(?P<clock_second>[0-5]\d))?"
             rf"(?:[ ]?(?P<clock_half>{_HALF}))?|(?P<clock_hour>1[0-2]|[1-9])[ ]?(?P<clock_hour_half>{_HALF}))"
             r"(?![\w:])"
         ),

@@ -31,6 +31,11 @@ def phone(match: re.Match[str]) -> str:
     return f"plus {words}" if match.group().startswith("+") else words
 
 
+def serial(match: re.Match[str]) -> str:
+    """ "978-3-16-148410-0", "4111 1111 1111 1111": digit by digit, in the groups that are written."""
+    return ", ".join(digits(group) for group in re.findall(r"\d+", match.group()))
+
+
 def version(match: re.Match[str]) -> str:
     """ "v2", "v1.2", "3.11.4", "192.168.0.1"."""
     parts = match["version"].split(".")
@@ -87,6 +92,7 @@ SIGNS = {
         ),
         phone,
     ),
+    "serial": (r"(?<![\w.,/-])(?:\d{1,8}(?:-\d{1,8}){3,8}|\d{4}(?:[ ]\d{4}){2,4})(?![\w-])", serial),
     "versions": (
         (
             r"(?<![\w.,-])(?:(?P<version_v>[vV])(?=\d)|(?=\d{1,5}\.\d{1,5}\.\d))(?P<version>\d{1,5}(?:\.\d{1,5}){0,3})"
@@ -103,7 +109,7 @@ LAST = {
     "operators": (
         (
             rf"(?<={_TERM})[ ](?P<operator>[-=+−×*·÷/<>≤≥≠≈±^]|[<>!=]=)[ ](?=[\w(√π$€£+−-])(?=[(√π$€£+−-]?\w)"
-            rf"|(?<=[\w)\]²³])(?P<operator_tight>[=×÷≤≥≠^]|(?<=[\d²³])[+*](?=\d))(?=[\w(√π])"
+            rf"|(?<=[\w)\]²³])(?P<operator_tight>[=×÷≤≥≠]|\^(?=[-−]?\w)|(?<=[\d²³])[+*](?=\d))(?=[\w(√π−-])"
         ),
         operator,
     ),

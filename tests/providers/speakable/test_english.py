@@ -48,6 +48,10 @@ def say(text: str, language: str = "en-us") -> str:
         ("$9.99/month", "nine dollars and ninety-nine cents per month"),
         ("-$3", "minus three dollars"),
         ("it costs £1,299.00 each", "it costs one thousand two hundred ninety-nine pounds each"),
+        ("C$20, A$1 and US$5", "twenty Canadian dollars, one Australian dollar and five dollars"),
+        ("50¢, 100 $", "fifty cents, one hundred dollars"),
+        ("8.3M users, 10k a day", "eight point three million users, ten thousand a day"),
+        ("10x faster than 3x + 1", "ten times faster than 3x plus one"),
         # Percent, measures, ranges, fractions
         ("8.5%", "eight point five percent"),
         ("10-15 %", "ten to fifteen percent"),
@@ -61,6 +65,7 @@ def say(text: str, language: str = "en-us") -> str:
         ("1/2, 2/3, 3/4 and 7/120", "one half, two thirds, three quarters and seven over one hundred twenty"),
         ("2 1/2 cups, 2½, ¾", "two and a half cups, two and a half, three quarters"),
         ("24/7 and 50/50, 4.5/5", "twenty-four seven and fifty fifty, four point five out of five"),
+        ("5'11\" tall", "five foot eleven tall"),
         ("1920x1080", "one thousand nine hundred twenty by one thousand eighty"),
         # Dates and times
         ("2024-05-01", "May first, twenty twenty-four"),
@@ -77,6 +82,8 @@ def say(text: str, language: str = "en-us") -> str:
         ("10:30 am, 5pm", "ten thirty AM, five PM"),
         ("at 9 a.m. Then at 10 p.m. we", "at nine AM. Then at ten PM we"),
         ("14:05, 9:00, 14:00, 0:00", "fourteen oh five, nine o'clock, fourteen hundred hours, midnight"),
+        ("9am-5pm or 10:00–11:30", "nine AM to five PM or ten o'clock to eleven thirty"),
+        ("on 3/14 and on 25/12", "on March fourteenth and on December twenty-fifth"),
         ("12:30:15", "twelve thirty and fifteen seconds"),
         ("3:1", "three to one"),
         # Telephone numbers and versions
@@ -84,6 +91,9 @@ def say(text: str, language: str = "en-us") -> str:
         ("(555) 123-4567", "five five five, one two three, four five six seven"),
         ("call 555-1234", "call five five five, one two three four"),
         ("+49 30 123456.", "plus four nine, three zero, one two three four five six."),
+        ("978-3-16-148410-0", "nine seven eight, three, one six, one four eight four one zero, zero"),
+        ("4111 1111 2222", "four one one one, one one one one, two two two two"),
+        ("order 12345-678", "order one two three four five dash six seven eight"),
         ("v1.2.3 and 3.11.4", "version one point two point three and three point eleven point four"),
         ("127.0.0.1", "one hundred twenty-seven dot zero dot zero dot one"),
         # Signs
@@ -91,6 +101,7 @@ def say(text: str, language: str = "en-us") -> str:
         ("5 - 3, 3*4", "five minus three, three times four"),
         ("6 ÷ 2, 5 × 3", "six divided by two, five times three"),
         ("x² + y^2 ≥ z", "x squared plus y squared is at least z"),
+        ("10^6, 10^-3", "ten to the power of six, ten to the power of minus three"),
         ("a < b", "a is less than b"),
         ("~5, ≥5, #1, No. 5", "about five, at least five, number one, number five"),
         ("A & B @ home, e.g. this vs. that", "A and B at home, for example this versus that"),
