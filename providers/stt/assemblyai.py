@@ -25,6 +25,7 @@ FRAME_BYTES = (RATE // 20 * 2, RATE * 2)  # 50 to 1000 ms; others are refused
 MAX_TERMS, MAX_TERM_CHARS = 100, 50
 MAX_LANGUAGES = 10
 MAX_PROMPT_CHARS = 1500  # it travels in the address
+MAX_BEFORE_BEGIN = 8  # messages, such as warnings
 TOLD_ANEW = 0.1  # by how much an opinion on the end of the turn must differ to be told
 
 # The service's defaults for the longest pause inside a turn, in milliseconds.
@@ -181,17 +182,19 @@ class _Wire:
         self._finishing = False
         socket = await connect(self._http, PATH, params=self._query, close_statuses=_STATUSES)
         try:
-            while not await self._has_begun(socket):
-                pass
+            await self._begin(socket)
         except BaseException:
             await socket.aclose()
             raise
         return socket
 
-    async def _has_begun(self, socket: Socket) -> bool:
-        message = await socket.receive(within=self._http.timeouts.first_byte)
-        list(self.read(message))
-        return isinstance(message, dict) and message.get("type") == "Begin"
+    async def _begin(self, socket: Socket) -> None:
+        for _ in range(MAX_BEFORE_BEGIN):
+            message = await socket.receive(within=self._http.timeouts.first_byte)
+            list(self.read(message))  # raises what an error says
+            if isinstance(message, dict) and message.get("type") == "Begin":
+                return
+        raise self._bad("does not begin its session")
 
     async def send(self, socket: Socket, pcm: bytes) -> None:
         await asyncio.sleep(self._pace.delay(len(pcm) / 2 / RATE, asyncio.get_running_loop().time()))

@@ -8,6 +8,7 @@ from providers.stt.remote import Guessed, Reading, Settled
 
 __all__ = ["Turns"]
 
+PAUSE_S = 0.1  # a turn that was not forced ends no sooner behind its last word
 MAX_OPEN = 4  # turns that wait for their formatted text; older ones are taken as they are
 
 
@@ -50,7 +51,8 @@ class Turns:
         unsure = [] if ended or not self._lists_unsure else [word for word in words if not _is_sure(word)]
         turn = self._open.setdefault(order, _Turn())
         turn.text = " ".join(text.split())
-        turn.until = max([turn.until, *(_end(word) for word in words if word not in unsure)])
+        pause = PAUSE_S if ended else 0.0
+        turn.until = max([turn.until, *(_end(word) + pause for word in words if word not in unsure)])
         # Whether an empty text is formatted as well is not known, and makes no difference.
         turn.is_final = ended and (
             not self._formats or message.get("turn_is_formatted") is True or not turn.text

@@ -73,6 +73,9 @@ class FakeAssemblyAI(FakeSockets):
             next((headers[name] for name in headers if name.lower() == "authorization"), "") == self.api_key
         )
 
+    async def obey(self, line: Line, message: dict[str, Any]) -> None:
+        """Called for each message besides audio, before it is followed; tests may do something else."""
+
     async def _listen(self, line: Line) -> None:
         if not self._knows(line.exchange.headers):
             await fail(line, 1008)
@@ -154,6 +157,7 @@ class _Session:
 
     async def obey(self, message: dict[str, Any]) -> bool:
         """Follow a message; True when the conversation is over."""
+        await self.fake.obey(self.line, message)
         match message.get("type"):
             case "ForceEndpoint":
                 self.ear.finish()

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from assemblyai.streaming.v3 import AsyncStreamingClient, StreamingParameters
 
 from providers.assemblyai import AssemblyAIProvider
 from providers.contracts import (
@@ -33,7 +34,17 @@ from providers.provider import ProviderSettings
 from providers.stt.assemblyai import RATE, query
 from tests.fakes.assemblyai_api import FakeAssemblyAI, query_problem
 from tests.fakes.hearing import in_pieces, say, silence
-from tests.fakes.websocket import Cut, Fault, Garbage, Hesitate, NoHandshake, Plan, Refusal, Stall
+from tests.fakes.websocket import (
+    Cut,
+    Fault,
+    Garbage,
+    Hesitate,
+    Line,
+    NoHandshake,
+    Plan,
+    Refusal,
+    Stall,
+)
 
 LATER, ENGLISH, MULTI = "u3-rt-pro", "universal-streaming-english", "universal-streaming-multilingual"
 SPEECH = say("Hello there. How are you?", rate=RATE)
@@ -43,6 +54,10 @@ SPEECH = say("Hello there. How are you?", rate=RATE)
 async def fake() -> AsyncIterator[FakeAssemblyAI]:
     async with FakeAssemblyAI() as fake:
         yield fake
+    for exchange in fake.exchanges:
+        for message in exchange.sent:
+            assert isinstance(message, dict)
+            assert AsyncStreamingClient._parse_message(message) is not None
 
 
 def provider(fake: FakeAssemblyAI, key: str | None = None, **options: Any) -> AssemblyAIProvider:
@@ -176,6 +191,9 @@ async def test_languages_are_those_of_the_turns(fake: FakeAssemblyAI) -> None:
 def asked(model: str, formats: bool = True, **options: Any) -> dict[str, str]:
     values = query(model, SttOptions(**options), formats=formats)
     assert query_problem(values) is None
+    read = {name: json.loads(value) if value[0] == "[" else value for name, value in values.items()}
+    if model != "whisper-rt":
+        assert StreamingParameters.model_validate(read).model_dump(exclude_none=True).keys() == values.keys()
     assert values.pop("speech_model") == model
     assert values.pop("sample_rate") == str(RATE)
     assert values.pop("encoding") == "pcm_s16le"
@@ -325,6 +343,14 @@ async def test_a_service_that_is_not_there_is_told_at_once() -> None:
     await lab.aclose()
 
 
+async def test_a_session_that_does_not_begin_is_a_bad_answer(fake: FakeAssemblyAI) -> None:
+    warning = json.dumps({"type": "Warning", "warning_code": 1, "warning": "Soon."})
+    fake.script(Plan(None, *[Garbage(data=warning)] * 3), Plan(None, *[Garbage(data=warning)] * 9))
+
+    assert final(await hear(fake)) == "Hello there. How are you?"
+    assert isinstance(await failure(fake), BadAnswerError)
+
+
 async def test_a_text_that_does_not_come_is_late(fake: FakeAssemblyAI) -> None:
     fake.script(Plan(None, Stall(sent=2)))
 
@@ -427,6 +453,18 @@ async def test_what_was_settled_is_not_sent_again(fake: FakeAssemblyAI) -> None:
     again = fake.exchanges[1].audio
     assert 0 < len(again) < len(say("Hello there. Bye now.", rate=RATE))
     assert len(fake.exchanges) == 2
+
+
+async def test_a_connection_that_dies_at_the_end_is_replaced_too() -> None:
+    class Fragile(FakeAssemblyAI):
+        async def obey(self, line: Line, message: dict[str, Any]) -> None:
+            if message["type"] == "ForceEndpoint" and len(self.exchanges) == 1:
+                await line.close(1011)
+
+    async with Fragile() as fake:
+        assert final(await hear(fake, say("Hello there. One two", rate=RATE))) == "Hello there. One two"
+        assert len(fake.exchanges) == 2
+        assert [exchange.texts[0] for exchange in fake.exchanges] == [{"type": "ForceEndpoint"}] * 2
 
 
 async def test_a_service_that_keeps_dying_is_given_up(fake: FakeAssemblyAI) -> None:

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
-from soniox.types.realtime import RealtimeSTTConfig
+from soniox.types.realtime import RealtimeEvent, RealtimeSTTConfig
 
 from providers.contracts import (
     EndOfTurn,
@@ -43,6 +43,10 @@ SPEECH = say("Hello there. How are you?", rate=RATE)
 async def fake() -> AsyncIterator[FakeSoniox]:
     async with FakeSoniox() as fake:
         yield fake
+    for exchange in fake.exchanges:
+        for message in exchange.sent:
+            assert isinstance(message, dict)
+            assert RealtimeEvent.model_validate(message).model_extra == {}
 
 
 def provider(fake: FakeSoniox, key: str | None = None, **options: Any) -> SonioxProvider:
