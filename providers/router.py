@@ -75,37 +75,49 @@ class RouterProvider(Provider):
 
 
 class WithRouters(Provider):
-    """A provider under whose name routers are found first, as `inworld/<router>` is."""
+    """A provider under whose name routers are found first, as `inworld/<router>` is.
+
+    Where it is not configured (`own` is None) it has nothing but routers.
+    """
 
     def __init__(self, name: str, routers: RouterProvider, own: Provider | None = None) -> None:
         super().__init__(own.settings if own is not None else ProviderSettings(name))
         self._routers = routers
-        self._own = own or Provider(self.settings)
+        self._own = own
 
     def models(self) -> Sequence[ModelInfo]:
         """Its own; routers are listed under the name of their own provider."""
-        return self._own.models()
+        return () if self._own is None else self._own.models()
 
     def llm(self, model: str) -> Llm:
-        return (self._routers if self._has("llm", model) else self._own).llm(model)
+        return self._provider("llm", model).llm(model)
 
     def stt(self, model: str) -> Stt:
-        return (self._routers if self._has("stt", model) else self._own).stt(model)
+        return self._provider("stt", model).stt(model)
 
     def tts(self, model: str) -> Tts:
-        return (self._routers if self._has("tts", model) else self._own).tts(model)
+        return self._provider("tts", model).tts(model)
 
     def vad(self, model: str) -> Vad:
-        return self._own.vad(model)
+        return super().vad(model) if self._own is None else self._own.vad(model)
 
     def turn(self, model: str) -> TurnModel:
-        return self._own.turn(model)
+        return super().turn(model) if self._own is None else self._own.turn(model)
 
     def context_tokens(self, model: str) -> int:
-        return (self._routers if self._has("llm", model) else self._own).context_tokens(model)
+        if self._own is None or self._routers.routers.has("llm", model):
+            return self._routers.context_tokens(model)
+        return self._own.context_tokens(model)
 
     async def aclose(self) -> None:
-        await self._own.aclose()
+        if self._own is not None:
+            await self._own.aclose()
 
-    def _has(self, kind: EngineKind, model: str) -> bool:
-        return self._routers.routers.has(kind, model)
+    def _provider(self, kind: EngineKind, model: str) -> Provider:
+        if self._routers.routers.has(kind, model):
+            return self._routers
+        if self._own is None:
+            raise UnknownModelError(
+                f"there is no router '{model[:100]}' of kind {kind}, and provider '{self.name}' has no key"
+            )
+        return self._own
