@@ -8,16 +8,21 @@ from fastapi import FastAPI
 
 from pipeline.detection import SpeechDetector
 from pipeline.judging import TurnJudge
+from providers.registry import Registry
+from providers.router import RouterProvider
+from providers.routing.routers import Routers
 from server.auth import Authenticator
 from server.client_secrets import ClientSecrets, deployment_key
 from server.errors import install_error_handlers
 from server.hub import Hub
 from server.metrics import Metrics
 from server.quotas import Quotas
-from server.routes import beta_sessions, client_secrets, realtime, status
+from server.router_book import RouterBook
+from server.router_store import RouterStore, RouterStoreError
+from server.routes import beta_sessions, client_secrets, realtime, routers, status
 from server.routes import metrics as metrics_route
 from server.settings import Settings
-from server.startup import Prepared, log_choices, prepare
+from server.startup import ROUTERS, Prepared, StartupError, log_choices, prepare
 from server.traces import Traces
 from server.version import VERSION
 
@@ -43,8 +48,12 @@ def create_app(settings: Settings, prepared: Prepared | None = None) -> FastAPI:
         app.state.registry = ready.registry
         try:
             with Traces(settings.log, metrics.span_dropped) as traces:
-                async with SpeechDetector(ready.registry.vad()) as detector:
+                async with (
+                    _routers(settings, ready.registry) as book,
+                    SpeechDetector(ready.registry.vad()) as detector,
+                ):
                     with TurnJudge(ready.registry.turn()) as judge:
+                        app.state.router_book = book
                         app.state.traces = traces
                         app.state.hub = Hub(settings, ready.registry, detector, quotas, judge)
                         app.state.ready = True
@@ -73,4 +82,20 @@ def create_app(settings: Settings, prepared: Prepared | None = None) -> FastAPI:
     app.include_router(realtime.router)
     app.include_router(client_secrets.router)
     app.include_router(beta_sessions.router)
+    app.include_router(routers.router)
     return app
+
+
+@asynccontextmanager
+async def _routers(settings: Settings, registry: Registry) -> AsyncIterator[RouterBook]:
+    """The routers as clients manage them. Raises `StartupError` for a file that cannot be used."""
+    provider = registry.providers.get(ROUTERS)
+    known = provider.routers if isinstance(provider, RouterProvider) else Routers()
+    book = RouterBook(known, settings.routers, RouterStore(settings.router_db))
+    try:
+        await book.open()
+        yield book
+    except RouterStoreError as error:
+        raise StartupError(f"router_db: {error}") from error
+    finally:
+        await book.aclose()

@@ -23,6 +23,7 @@ from server.startup import (
     NOTHING,
     Choice,
     StartupError,
+    add_routers,
     build_registry,
     check_exposure,
     choose_voice,
@@ -65,6 +66,7 @@ async def examine(config: Path | None, environ: Mapping[str, str]) -> list[Check
     providers, found = _providers(settings, environ)
     checks += found
     try:
+        providers = add_routers(settings, providers)
         checks += await _engines(settings, providers, environ)
         checks += await _reachable(settings, providers)
     finally:

@@ -1,14 +1,19 @@
 """What every provider offers, as the registry knows it, for `parley providers` and the documentation."""
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
 
 from providers.catalog import CATALOG
 from providers.contracts import ModelInfo
 from providers.provider import Provider, ProviderSettings
 from providers.registry import make_provider
 
-__all__ = ["COLUMNS", "Row", "markdown", "rows"]
+__all__ = ["COLUMNS", "Row", "markdown", "options_markdown", "rows"]
 
 COLUMNS = ("Models", "What", "Key", "Streams", "Languages", "Word timings")
 KINDS = {"llm": "language model", "stt": "transcription", "tts": "speech", "vad": "speech detection"}
@@ -75,3 +80,23 @@ def markdown(table: Iterator[Row] | None = None) -> str:
 
 def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
+
+
+def options_markdown(options: Mapping[str, type[BaseModel]]) -> str:
+    """The page about the options of every kind: a table each, from the descriptions in the code."""
+    parts = []
+    for kind, model in sorted(options.items()):
+        lines = [f"## {kind}", "", "| option | default | meaning |", "|---|---|---|"]
+        for name, field in model.model_fields.items():
+            default = field.get_default(call_default_factory=True, validated_data={})
+            lines.append(f"| `{name}` | {_shown(default)} | {field.description or ''} |")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def _shown(default: Any) -> str:
+    if default is None:
+        return "unset"
+    if isinstance(default, float) and default.is_integer():
+        default = int(default)
+    return f"`{json.dumps(to_jsonable_python(default))}`"

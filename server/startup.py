@@ -16,6 +16,9 @@ from providers.catalog import CATALOG
 from providers.errors import ProviderError, UnknownModelError
 from providers.provider import Provider, ProviderSettings
 from providers.registry import Defaults, ProviderSetupError, Registry, make_provider
+from providers.router import RouterProvider, WithRouters
+from providers.routing.definition import parse_definition
+from providers.routing.routers import Routers
 from server.auth import is_loopback
 from server.settings import ProviderTable, Settings
 from server.warmup import ENGINE_STAGES, warm_stage
@@ -23,10 +26,12 @@ from server.warmup import ENGINE_STAGES, warm_stage
 __all__ = [
     "IN_PROCESS",
     "NOTHING",
+    "ROUTERS",
     "Choice",
     "Prepared",
     "Stage",
     "StartupError",
+    "add_routers",
     "build_registry",
     "check_exposure",
     "choose_voice",
@@ -51,6 +56,8 @@ LOCAL_DEFAULTS: Mapping[str, str] = {
     "stt": "local/moonshine-tiny-en",
     "tts": "local/espeak",
 }
+
+ROUTERS = "router"  # the provider whose models are routers; Inworld's clients know them by its name
 
 LLM_KEYS = "GEMINI_API_KEY or OPENAI_API_KEY"  # the two that most people have
 
@@ -121,9 +128,25 @@ def check_exposure(settings: Settings) -> None:
 
 
 def load_providers(settings: Settings, environ: Mapping[str, str]) -> dict[str, Provider]:
-    """The providers of `provider_tables`, made without any I/O. Raises `StartupError`."""
+    """The providers of `provider_tables`, and the routers, made without any I/O. Raises `StartupError`."""
     tables = provider_tables(settings, environ)
-    return {name: load_provider(name, table, environ) for name, table in tables.items()}
+    providers = {name: load_provider(name, table, environ) for name, table in tables.items()}
+    return add_routers(settings, providers)
+
+
+def add_routers(settings: Settings, providers: Mapping[str, Provider]) -> dict[str, Provider]:
+    """The providers, with the routers of the settings in front. Raises `StartupError`."""
+    if ROUTERS in settings.providers:
+        raise StartupError(f"providers.{ROUTERS}: that name is taken by the routers; choose another one")
+    routers = Routers()
+    for name, definition in settings.routers.items():
+        routers.put(parse_definition(definition, name=name))
+    provider = RouterProvider(routers, ROUTERS)
+    return {
+        **providers,
+        ROUTERS: provider,
+        "inworld": WithRouters("inworld", provider, providers.get("inworld")),
+    }
 
 
 def provider_tables(settings: Settings, environ: Mapping[str, str]) -> dict[str, ProviderTable]:
@@ -175,6 +198,9 @@ def build_registry(
         registry = Registry(providers, defaults=echo, aliases=settings.aliases)
     except UnknownModelError as error:
         raise StartupError(f"aliases: {error}") from error
+    routers = providers.get(ROUTERS)
+    if isinstance(routers, RouterProvider):
+        routers.connect(registry)
     choices = (
         _choose("vad", chosen.vad, lambda name: name, "in process, no key needed"),
         Choice("turn", NOTHING, _SWITCHED_OFF)
