@@ -5,10 +5,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from providers.contracts import LlmEvent, TextDelta, ToolCallDelta, ToolCallStarted
 from providers.llm.anthropic_request import STATE
+from providers.llm.json_objects import write_object
 
 __all__ = ["Blocks"]
 
@@ -115,14 +114,14 @@ class Blocks:
         if not thoughts or self._size > MAX_THOUGHTS:  # the service takes them whole or not at all
             return ""
         own = {"model": self._model, "thinking": thoughts, "after_text": self._after_text}
-        return orjson.dumps({STATE: own}).decode()
+        return write_object({STATE: own})
 
 
 def _close(block: _Open) -> Iterator[LlmEvent]:
     """The arguments of a call that were not streamed."""
     if block.call is not None and not block.call.written:
         block.call.written = True
-        yield ToolCallDelta(block.call.index, orjson.dumps(dict(block.call.input)).decode())
+        yield ToolCallDelta(block.call.index, write_object(block.call.input))
 
 
 def _text(value: Any) -> str:

@@ -216,7 +216,10 @@ class _MessageStream:
         if self.reason is None and not self.done:
             name = self._http.provider
             raise ConnectionFailedError(f"{name} broke off its answer", provider=name)
-        yield from self._blocks.finish()
+        try:
+            yield from self._blocks.finish()
+        except ValueError as error:
+            raise self._bad(f"sent {error}") from None
         calls: FinishReason = "tool_calls" if self._blocks.calls else "stop"
         yield LlmFinished(_FINISH.get(self.reason or "", calls), self._counted())
 

@@ -10,8 +10,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from providers.contracts import (
     AssistantMessage,
     FunctionTool,
@@ -27,6 +25,7 @@ from providers.contracts import (
 )
 from providers.llm.claude_models import ClaudeModel
 from providers.llm.data_uris import read_data_uri
+from providers.llm.json_objects import read_object
 
 __all__ = ["STATE", "Shape", "messages_body"]
 
@@ -181,20 +180,13 @@ def _id(given: str) -> str:
 
 def _input(arguments: str) -> dict[str, Any]:
     """The arguments as an object, whatever a model wrote."""
-    try:
-        value = orjson.loads(arguments or "{}")
-    except orjson.JSONDecodeError:
-        value = arguments
-    return value if isinstance(value, dict) else {"arguments": value}
+    value = read_object(arguments or "{}")
+    return {"arguments": arguments} if value is None else value
 
 
 def _state(call: ToolCall, name: str) -> Mapping[str, Any]:
     """What this very model wants back with its call; nothing for a call that another made."""
-    try:
-        state = orjson.loads(call.state or "{}")
-    except orjson.JSONDecodeError:
-        return {}
-    own = state.get(STATE) if isinstance(state, dict) else None
+    own = (read_object(call.state) or {}).get(STATE)
     return own if isinstance(own, dict) and own.get("model") == name else {}
 
 

@@ -509,7 +509,7 @@ async def test_calls_without_tools_get_their_tools_back(fake: FakeAnthropic, llm
 
     assert body["tools"] == [{"name": "clock", "input_schema": {"type": "object", "properties": {}}}]
     assert body["tool_choice"] == {"type": "none"}
-    assert body["messages"][1]["content"][0]["input"] == {"arguments": [1]}
+    assert body["messages"][1]["content"][0]["input"] == {"arguments": "[1]"}
 
 
 async def test_a_system_message_within_the_conversation_stands_where_it_may(fake: FakeAnthropic) -> None:
