@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import pytest
 
+from openparley.testing import TTS_CHECKS, Check
 from providers.contracts import RouteTaken, SpeechChunk, TextMark, Tts, TtsOptions, Voice
 from providers.errors import InvalidRequestError, ProviderError
 from providers.tts.espeak import EspeakTts
@@ -287,6 +288,15 @@ async def test_it_can_be_warmed_if_the_voice_can() -> None:
 
     espeak = EspeakTts()
     await PreparedTts(espeak).warm()
+    await espeak.aclose()
+
+
+@pytest.mark.parametrize("check", TTS_CHECKS.values(), ids=TTS_CHECKS)
+async def test_a_prepared_voice_keeps_the_contract(check: Check[Tts]) -> None:
+    await check(PreparedTts(Metronome(), numbers=True))
+    await check(PreparedTts(Metronome(by_word=False)))
+    espeak = EspeakTts()
+    await check(PreparedTts(espeak, numbers=True))
     await espeak.aclose()
 
 
