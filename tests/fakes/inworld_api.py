@@ -249,7 +249,8 @@ class _Ears:
         await self._tell(final)
 
     async def close(self) -> None:
-        await self.end_turn()
+        if self._open or self._heard.last_final:
+            await self.end_turn()
         if self._heard.usage:
             usage = {"transcribedAudioMs": round(self._seconds * 1000), "modelId": self._model}
             await self._tell({"usage": usage})

@@ -69,6 +69,7 @@ class Heard:
     turns: Sequence[Turn] = (Turn(),)
     speech_events: bool = True
     usage: bool = True
+    last_final: bool = True  # whether the end of the stream is a final where no turn is under way
     closes: bool = True  # once all is said
 
     def timeline(self, config: Mapping[str, Any]) -> Iterator[tuple[float, dict[str, Any]]]:

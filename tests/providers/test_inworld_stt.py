@@ -167,7 +167,8 @@ async def test_noise_taken_for_speech_gives_the_end_back(fake: FakeInworld, make
 
 
 @pytest.mark.parametrize(
-    "heard", [Heard(()), Heard((Turn(""),)), Heard((), usage=False, speech_events=False)]
+    "heard",
+    [Heard(()), Heard((), last_final=False), Heard((Turn(""),)), Heard((), usage=False, speech_events=False)],
 )
 async def test_silence_gives_an_empty_final(
     fake: FakeInworld, make: Callable[..., Stt], heard: Heard
@@ -435,7 +436,7 @@ async def test_times_that_count_from_the_turn_do_not_repeat_it(
     fake: FakeInworld, make: Callable[..., Stt]
 ) -> None:
     """What is sent again must not go by times that begin anew with each turn."""
-    word = {"word": "two", "startTimeMs": 0, "endTimeMs": 1500}
+    word = {"word": "two", "startTimeMs": 0, "endTimeMs": 1100}
     final = {"transcript": "two", "isFinal": True, "wordTimestamps": [word]}
     restarted = [{"speechStarted": {"startTimeMs": 0}}, {"transcription": final}]
     frames = [Garbage(4, json.dumps({"result": result})) for result in restarted]
@@ -473,6 +474,22 @@ async def test_an_end_without_the_final_is_no_end(fake: FakeInworld, make: Calla
 
     assert final_of(events).text == "hello there"
     assert len(fake.exchanges) == 2
+
+
+async def test_the_last_turn_is_waited_for_whatever_comes_before_it(
+    fake: FakeInworld, make: Callable[..., Stt]
+) -> None:
+    """An end that was on its way when the audio ended, and the usage, are not yet the end of all."""
+    late = [
+        {"transcription": {"transcript": "one", "isFinal": True}},
+        {"speechStarted": {"startTimeMs": 500}},
+        {"usage": {"transcribedAudioMs": 100}},
+        {"transcription": {"transcript": "two", "isFinal": True}},
+    ]
+    frames = [Garbage(0, json.dumps({"result": result})) for result in late]
+    fake.script(Plan(Heard(()), *frames))
+
+    assert final_of(await collect(make(), numbered(1.1))).text == "one two"
 
 
 async def test_closing_early_ends_the_work_upstream(fake: FakeInworld, make: Callable[..., Stt]) -> None:
