@@ -4,26 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from aiohttp import web
 
 from providers.errors import ConnectionFailedError, ProviderError
 from providers.http import HttpClient
 from providers.socket_pool import MAX_IDLE, SocketPool
 from providers.websockets import Socket, connect
-from tests.fakes.websocket import Cut, FakeSockets, Line, NoHandshake, Plan, Refusal
-
-
-class Echo(FakeSockets):
-    """Sends back what it hears; "bye" has it close the connection."""
-
-    def routes(self) -> list[web.RouteDef]:
-        return [self.socket("/talk", self._talk)]
-
-    async def _talk(self, line: Line) -> None:
-        while (message := await line.receive()) is not None:
-            if message == "bye":
-                await line.close(1000)
-            await line.send(message)
+from tests.fakes.echo_sockets import Echo
+from tests.fakes.websocket import Cut, NoHandshake, Plan, Refusal
 
 
 @pytest.fixture

@@ -9,43 +9,22 @@ from aiohttp import web
 from providers.errors import (
     AuthenticationError,
     BadAnswerError,
-    ConnectionFailedError,
-    InvalidRequestError,
-    OverloadedError,
     ProviderError,
     RateLimitError,
     TimedOutError,
 )
 from providers.http import HttpClient, Timeouts
 from providers.websockets import Socket, SocketClosedError, connect
+from tests.fakes.echo_sockets import Echo
 from tests.fakes.websocket import (
     Cut,
-    FakeSockets,
-    Fault,
     Garbage,
-    Line,
-    NoHandshake,
     Plan,
-    Refusal,
     Stall,
 )
 
 KEY = "secret-key-0123456789"
 FOREVER = float("inf")
-
-
-class Echo(FakeSockets):
-    """Sends back what it hears."""
-
-    def routes(self) -> list[web.RouteDef]:
-        return [self.socket("/v1/talk", self._talk)]
-
-    def protocols(self) -> tuple[str, ...]:
-        return ("chat",)
-
-    async def _talk(self, line: Line) -> None:
-        while (message := await line.receive()) is not None:
-            await line.send(message)
 
 
 @pytest.fixture
@@ -58,7 +37,7 @@ async def echo() -> AsyncIterator[Echo]:
 async def client(echo: Echo) -> AsyncIterator[HttpClient]:
     client = HttpClient(
         "lab",
-        f"{echo.base_url}/v1",
+        echo.base_url,
         headers={"Authorization": f"Bearer {KEY}"},
         secrets=(KEY,),
         timeouts=Timeouts(connect=0.5, gap=0.3),
@@ -112,99 +91,6 @@ async def test_closing_is_told_to_the_peer(echo: Echo, client: HttpClient) -> No
     exchange = await echo.exchange(0)
     await asyncio.wait_for(exchange.finished.wait(), 5)
     assert exchange.close_code == 1000
-
-
-# --- The handshake ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("fault", "kind"),
-    [
-        (Refusal(401), AuthenticationError),
-        (Refusal(403), AuthenticationError),
-        (Refusal(429, retry_after=3), RateLimitError),
-        (Refusal(400, f"the key {KEY} is bad"), InvalidRequestError),
-        (Refusal(404), InvalidRequestError),
-        (Refusal(503), OverloadedError),
-        (Refusal(200, "a page"), BadAnswerError),
-        (Refusal(302), BadAnswerError),
-        (NoHandshake(), TimedOutError),
-    ],
-)
-async def test_a_refused_handshake_is_told(
-    echo: Echo, client: HttpClient, fault: Fault, kind: type[ProviderError]
-) -> None:
-    echo.script(Plan(None, fault))
-
-    with pytest.raises(ProviderError) as caught:
-        await connect(client, "/talk")
-
-    assert type(caught.value) is kind
-    assert caught.value.provider == "lab"
-    assert KEY not in str(caught.value)
-    assert len(echo.exchanges) == 1
-    if isinstance(caught.value, RateLimitError):
-        assert caught.value.retry_after == 3
-
-
-async def test_a_server_that_is_not_there_is_told() -> None:
-    client = HttpClient("lab", "http://127.0.0.1:1")
-
-    with pytest.raises(ConnectionFailedError, match=r"lab cannot be reached at 127\.0\.0\.1:1"):
-        await connect(client, "/talk")
-    await client.aclose()
-
-
-async def raw_server(*answers: bytes | None) -> tuple[asyncio.Server, list[bytes]]:
-    """Answers its connections with these bytes, one after the other; None hangs up without any."""
-    requests: list[bytes] = []
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        requests.append(await reader.readuntil(b"\r\n\r\n"))
-        answer = answers[min(len(requests), len(answers)) - 1]
-        if answer is not None:
-            writer.write(answer)
-        writer.close()
-
-    return await asyncio.start_server(serve, "127.0.0.1", 0), requests
-
-
-@pytest.mark.parametrize(
-    ("answer", "kind", "attempts"),
-    [
-        (b"SSH-2.0-OpenSSH_9\r\n\r\n", BadAnswerError, 1),
-        (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", BadAnswerError, 1),
-        (None, ConnectionFailedError, 2),
-    ],
-)
-async def test_a_server_that_speaks_something_else_is_told(
-    answer: bytes | None, kind: type[ProviderError], attempts: int
-) -> None:
-    server, requests = await raw_server(answer)
-    host, port = server.sockets[0].getsockname()
-    client = HttpClient("lab", f"http://{host}:{port}")
-
-    with pytest.raises(ProviderError) as caught:
-        await connect(client, "/")
-    await client.aclose()
-    server.close()
-    await server.wait_closed()
-
-    assert type(caught.value) is kind
-    assert len(requests) == attempts
-
-
-async def test_a_cancelled_handshake_leaves_nothing(echo: Echo, client: HttpClient) -> None:
-    echo.script(Plan(None, NoHandshake()))
-    task = asyncio.create_task(connect(client, "/talk"))
-    exchange = await echo.exchange(0)
-    task.cancel()
-
-    await asyncio.wait_for(exchange.finished.wait(), 5)
-    assert task.cancelled() or task.cancelling()
-
-
-# --- Receiving -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("data", ["not json", "[1]", '"text"', "5", "null", "", "{"])
@@ -345,9 +231,6 @@ async def test_a_peer_that_reads_nothing_is_late() -> None:
     stuck.set()
     await client.aclose()
     await runner.cleanup()
-
-
-# --- Staying open ----------------------------------------------------------------------------------------
 
 
 async def test_a_quiet_connection_is_kept_alive_until_it_is_closed(echo: Echo, socket: Socket) -> None:
