@@ -1,5 +1,6 @@
 """Routers managed over HTTP: made, listed, changed, removed, kept in a file, and refused with a reason."""
 
+import asyncio
 import json
 import shlex
 import sqlite3
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import openai
 import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
@@ -16,6 +18,7 @@ from pydantic import SecretStr
 from providers.routing.routers import Routers
 from server import router_book
 from server.auth import Authenticator
+from server.background import running_server
 from server.client_secrets import BoundSession, ClientSecrets
 from server.errors import install_error_handlers
 from server.router_book import RouterBook
@@ -396,3 +399,37 @@ async def test_the_documented_request_is_understood() -> None:
         status, operation = await api("POST", json=json.loads(words[words.index("-d") + 1]))
 
     assert (status, operation["response"]["name"]) == (200, "routers/user-aware")
+
+
+async def test_a_session_talks_through_a_router_made_while_the_server_runs() -> None:
+    voice = {"kind": "tts", "default_route": {"variants": [{"variant": {"model_id": "local/espeak"}}]}}
+    variant = {"model_id": "builtin/gone", "model_selection": {"models": ["builtin/echo"]}}
+    route = {"variants": [{"variant": variant}]}
+    made = {
+        "name": "routers/made",
+        "routes": [{"condition": {"cel_expression": 'last_message == "Hi"'}, "route": route}],
+    }
+    with running_server(Settings(routers={"mouth": voice}), environ={}) as url:
+        async with httpx.AsyncClient(base_url=url) as client:
+            assert (await client.post(URL, json=made)).status_code == 200
+        async with (
+            openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none") as sdk,
+            sdk.realtime.connect(model="inworld/made") as connection,
+        ):
+            speech: Any = {"output": {"model": "router/mouth"}}
+            await connection.session.update(session={"type": "realtime", "audio": speech})
+            content = [{"type": "input_text", "text": "Hi"}]
+            item: Any = {"type": "message", "role": "user", "content": content}
+            await connection.conversation.item.create(item=item)
+            await connection.response.create()
+            async with asyncio.timeout(20):
+                events = []
+                async for event in connection:
+                    events.append(event)
+                    if event.type == "response.done":
+                        break
+
+    done = events[-1]
+    assert done.type == "response.done"
+    assert done.response.status == "completed"
+    assert sum(len(event.delta) for event in events if event.type == "response.output_audio.delta") > 10_000
