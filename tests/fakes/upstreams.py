@@ -13,6 +13,7 @@ from typing import Any, Literal
 from providers.names import EngineKind
 from providers.provider import Provider, ProviderSettings
 from providers.registry import make_provider
+from providers.tts.cartesia import VOICES as CARTESIA_VOICES
 from tests.fakes.anthropic_api import FakeAnthropic
 from tests.fakes.anthropic_replies import MessageReply
 from tests.fakes.assemblyai_api import FakeAssemblyAI
@@ -163,6 +164,10 @@ def _inworld() -> FakeInworld:
     return fake
 
 
+def _cartesia() -> FakeCartesia:
+    return FakeCartesia(voices={voice.id: voice.name for voice in CARTESIA_VOICES})
+
+
 _ALL = (
     Upstream(
         "openai-compatible/gpt-5-mini",
@@ -214,7 +219,7 @@ _ALL = (
     ),
     Upstream("deepgram/aura-2", "tts", FakeDeepgram, _sockets(), QUICK),
     Upstream("elevenlabs/eleven_flash_v2_5", "tts", FakeElevenLabs, _sockets(0), QUICK),
-    Upstream("cartesia/sonic-3", "tts", FakeCartesia, _sockets(0), QUICK),
+    Upstream("cartesia/sonic-3", "tts", _cartesia, _sockets(0), QUICK),
     Upstream("inworld/inworld-tts-1.5-mini", "tts", FakeInworld, _sockets(), QUICK),
 )
 
