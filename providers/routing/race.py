@@ -214,7 +214,10 @@ class Race(Generic[Piece]):
 
     def _has_next(self, one: "_Running[Piece]") -> bool:
         """Whether giving up `one` leads anywhere. What is known to be broken is no reason to hurry."""
-        return bool(self._waiting or (one.spare and self._spares))
+        return self._somebody_waits() or bool(one.spare and self._spares)
+
+    def _somebody_waits(self) -> bool:
+        return any(not self._board.is_broken(candidate.model) for candidate in self._waiting)
 
     def _waited_since(self, one: "_Running[Piece]") -> float | None:
         return None if self._began is None else max(self._began, one.began)
@@ -231,7 +234,7 @@ class Race(Generic[Piece]):
 
     def _hedge_time(self) -> float | None:
         """When the next one is asked as well: two at once, no more."""
-        if self._fallback.hedge_after is None or len(self._running) != 1 or not self._waiting:
+        if self._fallback.hedge_after is None or len(self._running) != 1 or not self._somebody_waits():
             return None
         since = self._waited_since(self._running[0])
         return None if since is None else since + self._fallback.hedge_after

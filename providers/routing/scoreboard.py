@@ -57,15 +57,20 @@ class Scoreboard:
             return None
         return unknown[min(int(self._chance() * len(unknown)), len(unknown) - 1)]
 
+    def is_broken(self, model: str) -> bool:
+        """Whether it is left out just now."""
+        known = self._models.get(model)
+        if known is None or known.open_until is None:
+            return False
+        return self._clock() < known.open_until or known.probing
+
     def may_try(self, model: str) -> bool:
         """Whether to ask it. After a while one request at a time tries a broken model: it is told how that
         ended through `answered`, `failed` or `gave_up`."""
-        known = self._known(model)
-        if known.open_until is None:
-            return True
-        if self._clock() < known.open_until or known.probing:
+        if self.is_broken(model):
             return False
-        known.probing = True
+        known = self._known(model)
+        known.probing = known.open_until is not None
         return True
 
     def answered(self, model: str) -> None:

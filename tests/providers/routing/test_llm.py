@@ -408,12 +408,14 @@ class TestBreaking:
         bench.engines["a/one"].script = HELLO
         assert (await ask(bench))[1:] == list(HELLO)
 
+    @pytest.mark.parametrize("order", [("a/one", "b/two"), ("b/two", "a/one")], ids=str)
     @in_virtual_time
-    async def test_a_broken_model_does_not_hurry_a_slow_one(self) -> None:
+    async def test_a_broken_model_does_not_hurry_a_slow_one(self, order: tuple[str, str]) -> None:
         bench = Bench({"a/one": FakeLlm(OverloadedError("busy")), "b/two": FakeLlm(*HELLO)})
-        bench.define(**one_after_the_other("a/one", "b/two", ttft_timeout="300ms"))
+        bench.define(**one_after_the_other("a/one", "b/two"))
         for _ in range(3):
             await ask(bench)
+        bench.define(**one_after_the_other(*order, ttft_timeout="300ms"))
         bench.engines["b/two"].script = (pause(2), *HELLO)
 
         assert route(await ask(bench)).attempts == (about("b/two", None, 2.0),)
