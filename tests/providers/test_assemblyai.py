@@ -39,7 +39,7 @@ async def fake() -> AsyncIterator[FakeAssemblyAI]:
 
 
 def provider(fake: FakeAssemblyAI, key: str | None = None, **options: Any) -> AssemblyAIProvider:
-    table = {"base_url": fake.base_url, "connect_timeout": 2.0, "first_byte_timeout": 2.0, **options}
+    table = {"base_url": fake.base_url, "connect_timeout": 5.0, **options}
     return AssemblyAIProvider(ProviderSettings("lab", table, key or fake.api_key))
 
 

@@ -39,7 +39,7 @@ async def fake() -> AsyncIterator[FakeSoniox]:
 
 
 def provider(fake: FakeSoniox, key: str | None = None, **options: Any) -> SonioxProvider:
-    table = {"base_url": fake.base_url, "connect_timeout": 2.0, **options}
+    table = {"base_url": fake.base_url, "connect_timeout": 5.0, **options}
     return SonioxProvider(ProviderSettings("lab", table, key or fake.api_key))
 
 

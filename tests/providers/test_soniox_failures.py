@@ -46,7 +46,7 @@ async def fake() -> AsyncIterator[FakeSoniox]:
 
 
 def provider(fake: FakeSoniox, key: str | None = None, **options: Any) -> SonioxProvider:
-    table = {"base_url": fake.base_url, "connect_timeout": 2.0, **options}
+    table = {"base_url": fake.base_url, "connect_timeout": 5.0, **options}
     return SonioxProvider(ProviderSettings("lab", table, key or fake.api_key))
 
 
@@ -101,7 +101,10 @@ async def test_each_failure_is_told_as_what_it_is(
     fake: FakeSoniox, fault: Fault, kind: type[ProviderError]
 ) -> None:
     fake.script(Plan(None, fault))
-    error = await failure(fake, connect_timeout=0.3, final_timeout=0.3)
+    short: dict[str, Any] = {}
+    if kind is TimedOutError:
+        short = {"connect_timeout": 0.2} if isinstance(fault, NoHandshake) else {"final_timeout": 0.2}
+    error = await failure(fake, **short)
 
     assert type(error) is kind
     assert len(fake.exchanges) == 1

@@ -40,7 +40,7 @@ async def client(echo: Echo) -> AsyncIterator[HttpClient]:
         echo.base_url,
         headers={"Authorization": f"Bearer {KEY}"},
         secrets=(KEY,),
-        timeouts=Timeouts(connect=0.5, gap=0.3),
+        timeouts=Timeouts(connect=5, gap=5),
     )
     yield client
     await client.aclose()
@@ -107,6 +107,7 @@ async def test_text_that_is_no_object_is_a_bad_answer(echo: Echo, client: HttpCl
 
 async def test_a_peer_that_says_nothing_is_late(echo: Echo, client: HttpClient) -> None:
     echo.script(Plan(None, Stall()))
+    client.timeouts = Timeouts(gap=0.1)
     socket = await connect(client, "/talk")
     await socket.send_json({})
 
@@ -121,7 +122,7 @@ async def test_who_waits_without_a_deadline_waits(client: HttpClient, socket: So
     task = asyncio.create_task(socket.receive(within=FOREVER))
     other = await connect(client, "/talk")
     with pytest.raises(TimedOutError):
-        await other.receive()
+        await other.receive(within=0.05)
     await other.aclose()
     assert not task.done()
     await socket.send_json({"n": 2})
