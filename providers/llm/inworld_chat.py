@@ -1,14 +1,11 @@
 """Inworld's chat completions: those of OpenAI, with routers that are told whose request it is."""
 
-from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import aclosing
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from providers.contracts import Attempt, Caller, LlmEvent, LlmRequest, RouteTaken
 from providers.http import HttpClient
-from providers.llm.openai_chat import MAX_ATTEMPTS, OpenAIChatLlm, _ChatStream, _read
-from providers.llm.openai_chat_request import chat_body
-from providers.llm.vision import without_images
+from providers.llm.openai_chat import ChatStream, OpenAIChatLlm
 
 __all__ = ["InworldChatLlm", "route_from"]
 
@@ -18,28 +15,16 @@ MAX_TRIED = 100  # attempts that are told of
 class InworldChatLlm(OpenAIChatLlm):
     """A router ("inworld/<id>"), a model ("provider/model"), or the service's choice ("auto")."""
 
-    async def generate(self, request: LlmRequest) -> AsyncGenerator[LlmEvent, None]:
-        """As `OpenAIChatLlm.generate`; a route that is told ahead of the text comes first."""
-        if not self._sees_images:
-            request = without_images(request)
-        whole = chat_body(request, self._model, self._max_tokens_field, self._system_role)
-        whole |= _with_caller(self._extra_body, request.caller, routed=self._model.startswith("inworld/"))
-        for attempt in range(1, MAX_ATTEMPTS + 1):
-            body = self._quirks.apply(whole)
-            async with self._http.post_json("/chat/completions", body) as answer:
-                if answer.status != 200:
-                    problem = await answer.problem()
-                    if attempt < MAX_ATTEMPTS and self._quirks.learn(body, problem):
-                        continue
-                    raise problem.to_error(self._http.provider)
-                stream = _RoutedStream(self._http, self._model)
-                async with aclosing(_read(answer, stream)) as events:
-                    async for event in events:
-                        yield event
-                return
+    def _extra_members(self, request: LlmRequest) -> dict[str, Any]:
+        return _with_caller(self._extra_body, request.caller, routed=self._model.startswith("inworld/"))
+
+    def _stream(self) -> ChatStream:
+        return _RoutedStream(self._http, self._model)
 
 
-class _RoutedStream(_ChatStream):
+class _RoutedStream(ChatStream):
+    """A route that is told ahead of the text comes first."""
+
     def __init__(self, http: HttpClient, model: str) -> None:
         super().__init__(http, keeps_reasoning=False)
         self._asked = model

@@ -19,7 +19,7 @@ from providers.llm.vision import without_images
 from providers.openai_quirks import Quirks
 from providers.problems import problem_from_object
 
-__all__ = ["OpenAIChatLlm"]
+__all__ = ["ChatStream", "OpenAIChatLlm"]
 
 MAX_ATTEMPTS = 10  # one, and one for each parameter that a server may refuse
 TAIL_GAP_S = 2.0  # how long usage and [DONE] may take once the answer itself is complete
@@ -83,7 +83,7 @@ class OpenAIChatLlm:
         if not self._sees_images:
             request = without_images(request)
         whole = chat_body(request, self._model, self._max_tokens_field, self._system_role)
-        whole |= self._extra_body
+        whole |= self._extra_members(request)
         for attempt in range(1, MAX_ATTEMPTS + 1):
             body = self._quirks.apply(whole)
             async with self._http.post_json("/chat/completions", body) as answer:
@@ -92,14 +92,22 @@ class OpenAIChatLlm:
                     if attempt < MAX_ATTEMPTS and self._quirks.learn(body, problem):
                         continue
                     raise problem.to_error(self._http.provider)
-                stream = _ChatStream(self._http, keeps_reasoning=self._echo_reasoning)
+                stream = self._stream()
                 async with aclosing(_read(answer, stream)) as events:
                     async for event in events:
                         yield event
                 return
 
+    def _extra_members(self, request: LlmRequest) -> dict[str, Any]:
+        """What the body holds besides what every such server understands."""
+        return dict(self._extra_body)
 
-async def _read(answer: Answer, stream: "_ChatStream") -> AsyncGenerator[LlmEvent, None]:
+    def _stream(self) -> "ChatStream":
+        """What reads the answer."""
+        return ChatStream(self._http, keeps_reasoning=self._echo_reasoning)
+
+
+async def _read(answer: Answer, stream: "ChatStream") -> AsyncGenerator[LlmEvent, None]:
     if answer.content_type == "text/html":
         raise answer.bad("answered with a web page; is its base_url right?")
     if answer.content_type == "application/json":  # a server that does not stream
@@ -135,7 +143,7 @@ def _decoded(answer: Answer, data: str) -> Any:
         raise answer.bad("sent a chunk that is not JSON") from None
 
 
-class _ChatStream:
+class ChatStream:
     """Turns decoded chunks into events."""
 
     def __init__(self, http: HttpClient, *, keeps_reasoning: bool) -> None:

@@ -185,10 +185,18 @@ async def test_a_service_that_was_never_reached_is_not_tried_again(service: Serv
 
 
 async def test_a_service_that_does_not_finish_is_late(service: Service, wire: Wire) -> None:
-    service.is_mute = True
+    service.is_mute, service.settles = True, False
 
     with pytest.raises(TimedOutError, match="did not finish in time"):
         await all_of(wire, spoken("a"), done_within=0.05)
+
+
+async def test_text_that_is_settled_needs_no_end(service: Service, wire: Wire) -> None:
+    service.is_mute = True
+
+    events = await all_of(wire, spoken("ab"), done_within=0.05)
+
+    assert events[-1] == TranscriptFinal("ab")
 
 
 async def test_a_failure_that_the_service_reports_is_raised(service: Service, wire: Wire) -> None:
