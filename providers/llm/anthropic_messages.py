@@ -103,15 +103,16 @@ def _reshaped(shape: Shape, body: Mapping[str, Any], problem: Problem) -> Shape 
     if (room := _NO_ROOM.search(problem.message)) and shape.max_tokens is None:
         left = int(room[3]) - int(room[1])
         return replace(shape, max_tokens=left) if 0 < left < body["max_tokens"] else None
-    # Newer models refuse what they thought about a conversation that has changed since: one was cut short.
-    if shape.echoes and _FOREIGN_THOUGHTS.search(problem.message) and _echoes(body):
+    # Thoughts that the service does not know again, or misses: better none than no answer.
+    if shape.echoes and _FOREIGN_THOUGHTS.search(problem.message) and _thinks(body):
         return replace(shape, echoes=False)
     return None
 
 
-def _echoes(body: Mapping[str, Any]) -> bool:
+def _thinks(body: Mapping[str, Any]) -> bool:
     blocks = (block for turn in body["messages"] for block in turn["content"])
-    return any(block["type"] in ("thinking", "redacted_thinking") for block in blocks)
+    echoed = any(block["type"] in ("thinking", "redacted_thinking") for block in blocks)
+    return echoed or body.get("thinking", {}).get("type") == "enabled"
 
 
 def _named(problem: Problem) -> Problem:
@@ -227,7 +228,7 @@ class _MessageStream:
         """Counts are cumulative, and a later event may leave some out."""
         usage = holder.get("usage")
         for name, count in usage.items() if isinstance(usage, Mapping) else ():
-            if isinstance(name, str) and isinstance(count, int) and count >= 0:
+            if isinstance(name, str) and type(count) is int and count >= 0:
                 self._usage[name] = count
 
     def _counted(self) -> LlmUsage | None:

@@ -1,7 +1,8 @@
 """The request of Anthropic's Messages: a conversation in the shape that the service insists on.
 
 Turns alternate and begin and end with the user; the results of calls directly follow them, before any text;
-texts are never blank; what was thought before a call goes back with it, as it came.
+texts are never blank. What was thought before a call goes back with its result, as it came, and not later:
+newer models refuse thoughts about a conversation that has changed since, as one does with each barge-in.
 """
 
 import re
@@ -90,8 +91,16 @@ def _conversation(
     texts = [message.text for message in messages[:leading] if isinstance(message, SystemMessage)]
     system = "\n\n".join(text for text in texts if text.strip())
     turns: list[tuple[str, list[Block]]] = []
-    for message in messages[leading:]:
-        _add(turns, *_turn(message, name, echoes=echoes))
+    awaited = _awaited(request.messages) if echoes else len(messages)
+    for at, message in enumerate(messages[leading:], leading):
+        role, blocks = _turn(message, name, echoes=at >= awaited)
+        if (
+            turns
+            and turns[-1][0] == role == "assistant"
+            and any("thinking" in block["type"] for block in blocks)
+        ):
+            turns.append(("user", [_text(GO_ON)]))  # as it was when this was thought
+        _add(turns, role, blocks)
     if request.tools and not model.forces_tools and (demand := _demand(request)):
         _add(turns, "system", [_text(demand)])
     turns = _place_system_turns(turns, allowed=model.system_turns)
@@ -190,14 +199,28 @@ def _state(call: ToolCall, name: str) -> Mapping[str, Any]:
     return own if isinstance(own, dict) and own.get("model") == name else {}
 
 
+def _awaited(messages: tuple[Message, ...]) -> int:
+    """Where the round begins that ends with calls whose results the model has yet to answer to."""
+    last = _last_said(messages)
+    said = messages[last] if last >= 0 else None
+    if not isinstance(said, AssistantMessage) or not said.tool_calls:
+        return len(messages)
+    return next((at + 1 for at in range(last, -1, -1) if isinstance(messages[at], UserMessage)), 0)
+
+
 def _lacks_thoughts(messages: tuple[Message, ...], name: str) -> bool:
-    """Whether the calls whose results are awaited were made without thinking, or by another model."""
-    for message in reversed(messages):
-        if isinstance(message, AssistantMessage) and message.tool_calls:
-            return not _state(message.tool_calls[0], name).get("thinking")
-        if not isinstance(message, ToolMessage):
-            return False
-    return False
+    """Whether the last of those calls were made without thinking, or by another model."""
+    last = _last_said(messages)
+    said = messages[last] if last >= 0 else None
+    if not isinstance(said, AssistantMessage) or not said.tool_calls:
+        return False
+    return not _state(said.tool_calls[0], name).get("thinking")
+
+
+def _last_said(messages: tuple[Message, ...]) -> int:
+    """The place of the last message of the model; -1 where there is none."""
+    places = range(len(messages) - 1, -1, -1)
+    return next((at for at in places if isinstance(messages[at], AssistantMessage)), -1)
 
 
 # --- Tools, and thinking -----------------------------------------------------------------------------

@@ -215,7 +215,7 @@ class _ContentStream:
     def _read_usage(self, usage: Any) -> None:
         """Counts are cumulative, and a later response may leave some out."""
         for name, count in usage.items() if isinstance(usage, Mapping) else ():
-            if isinstance(name, str) and isinstance(count, int) and count >= 0:
+            if isinstance(name, str) and type(count) is int and count >= 0:
                 self._usage[name] = count
 
     def _counted(self) -> LlmUsage | None:

@@ -56,6 +56,7 @@ from tests.fakes.anthropic_api import (
 )
 from tests.fakes.anthropic_replies import event
 from tests.fakes.openai_api import CUT, HANG, FakeCall, Reply, Step, frame
+from tests.providers.odd_shapes import check_types, odd_shapes
 from tests.providers.test_openai_chat import calls_of, finish_of, text_of
 
 KEY = "lab-anthropic-key-0123456789"
@@ -598,6 +599,59 @@ async def test_a_call_without_thoughts_is_answered_without_thinking(fake: FakeAn
     assert "thinking" not in second
 
 
+async def test_thoughts_are_left_out_once_their_round_is_over(fake: FakeAnthropic) -> None:
+    def call(at: int, model: str = OLD) -> ToolCall:
+        thought = {"type": "thinking", "thinking": str(at), "signature": f"signed:{at}"}
+        return ToolCall(
+            f"c{at}", "clock", "{}", json.dumps({"anthropic": {"model": model, "thinking": [thought]}})
+        )
+
+    over = (
+        HI,
+        AssistantMessage("", (call(1),)),
+        ToolMessage("c1", "clock", "noon"),
+        AssistantMessage("Noon."),
+    )
+    open_ = (
+        AssistantMessage("Well."),
+        AssistantMessage("", (call(2),)),
+        ToolMessage("c2", "clock", "one"),
+        SystemMessage("Be quick."),
+        AssistantMessage("", (call(3),)),
+        ToolMessage("c3", "clock", "two"),
+    )
+    provider = AnthropicProvider(settings(fake))
+    request = replace(ASK_WITH_TOOLS, reasoning_effort="low")
+
+    ended = await body_of(fake, provider.llm(OLD), replace(request, messages=(*over, HI)))
+    running = await body_of(fake, provider.llm(OLD), replace(request, messages=(*over, HI, *open_)))
+    talked_into = await body_of(fake, provider.llm(OLD), replace(request, messages=(*over, HI, *open_, HI)))
+    await provider.aclose()
+
+    def thoughts(body: dict[str, Any]) -> list[str]:
+        blocks = [block for turn in body["messages"] for block in turn["content"]]
+        return [block["thinking"] for block in blocks if block["type"] == "thinking"]
+
+    assert (thoughts(ended), thoughts(running), thoughts(talked_into)) == ([], ["2", "3"], ["2", "3"])
+    assert running["messages"][6] == {"role": "user", "content": [{"type": "text", "text": GO_ON}]}
+    assert all(body["thinking"]["type"] == "enabled" for body in (ended, running, talked_into))
+    assert len(fake.messages.requests) == 3, "nothing had to be refused first"
+
+
+async def test_a_demand_for_thoughts_that_are_missing_is_met_without_thinking(
+    fake: FakeAnthropic, llm: Llm
+) -> None:
+    words = "messages.1.content.0.type: Expected `thinking` or `redacted_thinking`, but found `text`."
+    fake.messages.script(anthropic_error(400, words))
+    request = replace(ASK, reasoning_effort="low")
+
+    without = await body_of(fake, llm, request)
+    again = await body_of(fake, llm, request)
+
+    assert "thinking" not in without
+    assert again["thinking"]["type"] == "enabled", "it was about that conversation alone"
+
+
 @pytest.mark.parametrize(
     "state",
     ["no JSON", "[]", '{"gemini": {"id": "x"}}', '{"anthropic": 3}', '{"anthropic": {"model": "other"}}'],
@@ -861,3 +915,59 @@ async def test_a_connection_is_warmed_and_used_again(
     await collect(engine)
 
     assert len({request.connection for request in fake.messages.requests}) == 1
+
+
+# --- Odd shapes --------------------------------------------------------------------------------------
+
+
+async def test_no_shape_of_an_event_is_more_than_a_bad_answer(fake: FakeAnthropic, llm: Llm) -> None:
+    reply = MessageReply(text="a", thinking="t", calls=(FakeCall("f", '{"a":1}'),), pings=False)
+    steps = reply.render({"model": OLD, "messages": [], "stream": True}).steps
+    events = [json.loads(step.split(b"data: ")[1]) for step in steps if isinstance(step, bytes)]
+    streams = [
+        [*events[:at], odd, *events[at + 1 :]] for at, value in enumerate(events) for odd in odd_shapes(value)
+    ]
+    fake.messages.script(*(stream(b"".join(frame(value, "x") for value in values)) for values in streams))
+    outcomes: set[str] = set()
+
+    for _ in streams:
+        try:
+            answer = await collect(llm)
+            check_types(answer)
+            outcomes.add(finish_of(answer).reason)
+        except ProviderError as error:
+            outcomes.add(error.code)
+
+    assert len(streams) > 500
+    assert {"tool_calls", "provider_bad_answer"} <= outcomes
+
+
+DEEP = '{"a":' * 400 + "1" + "}" * 400
+
+
+async def test_arguments_nested_too_deeply_go_out_as_text(fake: FakeAnthropic, llm: Llm) -> None:
+    used = AssistantMessage("", (ToolCall("c1", "clock", DEEP, DEEP),))
+
+    body = await body_of(
+        fake, llm, replace(ASK_WITH_TOOLS, messages=(HI, used, ToolMessage("c1", "clock", DEEP)))
+    )
+
+    assert body["messages"][1]["content"][0]["input"] == {"arguments": DEEP}
+
+
+async def test_an_input_nested_too_deeply_is_a_bad_answer(fake: FakeAnthropic, llm: Llm) -> None:
+    block = f'{{"type": "tool_use", "id": "x", "name": "f", "input": {DEEP}}}'
+    begun = f'{{"type": "content_block_start", "index": 0, "content_block": {block}}}'
+    thought = (
+        f'{{"type": "content_block_start", "index": 1, "content_block": {{"type": "thinking", "x": {DEEP}}}}}'
+    )
+    call = event(
+        {"type": "content_block_start", "index": 2, "content_block": {"type": "tool_use", "name": "f"}}
+    )
+    fake.messages.script(
+        stream(START, frame(begun), stopped("tool_use"), END), stream(START, frame(thought), call, END)
+    )
+
+    for _ in range(2):
+        with pytest.raises(BadAnswerError, match="too deeply"):
+            await collect(llm)

@@ -58,6 +58,7 @@ from tests.fakes.gemini_api import (
 )
 from tests.fakes.gemini_replies import error_reply
 from tests.fakes.openai_api import CUT, HANG, FakeCall, Reply, Step, frame
+from tests.providers.odd_shapes import check_types, odd_shapes
 from tests.providers.test_openai_chat import calls_of, finish_of, text_of
 
 KEY = "AIzaLabGeminiKey0123456789"
@@ -811,3 +812,55 @@ async def test_a_connection_is_warmed_and_used_again(fake: FakeGemini, provider:
     await collect(engine)
 
     assert len({request.connection for request in fake.contents.requests}) == 1
+
+
+# --- Odd shapes --------------------------------------------------------------------------------------
+
+
+async def test_no_shape_of_a_response_is_more_than_a_bad_answer(fake: FakeGemini, llm: Llm) -> None:
+    reply = ContentReply(text="a", thoughts="t", calls=(FakeCall("f", '{"a":1}'),))
+    steps = reply.render({"alt": "sse", "contents": []}).steps
+    values = [json.loads(step.split(b"data: ")[1]) for step in steps if isinstance(step, bytes)]
+    blocked = {"promptFeedback": {"blockReason": "SAFETY"}}
+    broken = {
+        "error": {"code": 503, "message": "m", "status": "UNAVAILABLE", "details": [{"retryDelay": "1s"}]}
+    }
+    streams = [
+        [*values[:at], odd, *values[at + 1 :]] for at, value in enumerate(values) for odd in odd_shapes(value)
+    ]
+    streams += [[odd, *values] for value in (blocked, broken) for odd in odd_shapes(value)]
+    fake.contents.script(*(stream(b"".join(frame(value) for value in parts)) for parts in streams))
+    outcomes: set[str] = set()
+
+    for _ in streams:
+        try:
+            answer = await collect(llm)
+            check_types(answer)
+            outcomes.add(finish_of(answer).reason)
+        except ProviderError as error:
+            outcomes.add(error.code)
+
+    assert len(streams) > 500
+    assert {"tool_calls", "provider_bad_answer", "provider_connection_failed"} <= outcomes
+
+
+DEEP = '{"a":' * 400 + "1" + "}" * 400
+
+
+async def test_arguments_nested_too_deeply_go_out_as_text(fake: FakeGemini, llm: Llm) -> None:
+    used = AssistantMessage("", (ToolCall("c1", "clock", DEEP, DEEP),))
+
+    body = await body_of(
+        fake, llm, replace(ASK_WITH_TOOLS, messages=(HI, used, ToolMessage("c1", "clock", DEEP)))
+    )
+
+    assert body["contents"][1]["parts"][0]["functionCall"]["args"] == {"arguments": DEEP}
+    assert body["contents"][2]["parts"][0]["functionResponse"]["response"] == {"output": DEEP}
+
+
+async def test_arguments_that_come_nested_too_deeply_are_a_bad_answer(fake: FakeGemini, llm: Llm) -> None:
+    parts = f'{{"functionCall": {{"name": "f", "args": {DEEP}}}}}'
+    fake.contents.script(stream(frame(f'{{"candidates": [{{"content": {{"parts": [{parts}]}}}}]}}'), END))
+
+    with pytest.raises(BadAnswerError, match="too deeply"):
+        await collect(llm)
