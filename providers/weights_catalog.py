@@ -76,7 +76,6 @@ def _piper(voice: str) -> CatalogEntry | None:
         return None
     family, code = parts["family"], f"{parts['family']}_{parts['region']}"
     folder = f"{family}/{code}/{parts['name']}/{parts['quality']}"
-    # The last figure of each quality: x_low, low, medium, high.
     megabytes = {"x_low": 28, "high": 114}.get(parts["quality"], 63)
     return CatalogEntry(
         ModelInfo(f"piper-{voice}", "tts", "text by clause, audio by sentence", code.replace("_", "-"), True),
@@ -100,8 +99,10 @@ _MOONSHINE_BASE = CatalogEntry(
         revision="b1e9b6aae3c3c7298f10c3798393fdf38e8fbbad",
     ),
 )
+# Of the public exports this is the one that comes with all voices in one file. It does not tell how long its
+# phonemes are; a later export of the same model does, and can be put in its place.
 _KOKORO = CatalogEntry(
-    ModelInfo("kokoro", "tts", "text by clause, audio by sentence", "en, es, fr, hi, it, ja, pt, zh", True),
+    ModelInfo("kokoro", "tts", "text by clause, audio by clause", "en, es, fr, hi, it, ja, pt, zh"),
     WeightSet("fastrtc/kokoro-onnx", ("voices-v1.0.bin", "kokoro-v1.0.onnx"), 354 * MB),
     "kokoro",
     "kokoro_onnx",

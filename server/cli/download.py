@@ -20,7 +20,10 @@ FAILED, USAGE, INTERRUPTED = 1, 2, 130
 def download(
     model: Annotated[
         str | None,
-        typer.Argument(help="Which model, such as smart-turn-v3. Without it: a list of what there is."),
+        typer.Argument(
+            help="Which model, such as whisper-small, kokoro or piper-en_US-lessac-medium. Without it: a list"
+            " of what there is."
+        ),
     ] = None,
     config: Annotated[
         Path | None,
@@ -32,8 +35,9 @@ def download(
 ) -> None:
     """Fetch the weights of a local model, so that the next start of the server finds them.
 
-    They go to ~/.cache/openparley (XDG_CACHE_HOME moves it) and are checked against a known checksum. What an
-    interrupted download brought is kept: the same command goes on from there.
+    They go to ~/.cache/openparley (XDG_CACHE_HOME moves it) and are checked against a checksum: one that is
+    known here, else the one that the hub tells. What an interrupted download brought is kept: the same
+    command goes on from there.
 
     HF_ENDPOINT, or hub in [providers.local], names a mirror of the model hub. HF_HUB_OFFLINE=1 forbids
     downloads. Without any network, the message says which file to bring, and where it belongs.
@@ -53,10 +57,12 @@ def download(
         present = provider.weights(name)
         if present is not None:
             out.print(f"{name} is here already: {present}", markup=False)
+            _advise(out, provider, name)
             return
         with show_progress(out, name) as on_progress:
             path = provider.fetch(name, on_progress)
         out.print(f"{name} is at {path}; the server uses it from its next start on", markup=False)
+        _advise(out, provider, name)
     except UnknownModelError as error:
         _fail(str(error), USAGE)
     except ProviderError as error:
@@ -83,10 +89,17 @@ def _local(config: Path | None) -> "LocalProvider":
 
 
 def _show(out: "Console", provider: "LocalProvider") -> None:
-    for name, file in provider.downloads().items():
+    for name, files in provider.downloads().items():
         present = provider.weights(name)
         state = f"here: {present}" if present else f"not here; parley download {name} fetches it"
-        out.print(f"{name}  {file.size / 1e6:.1f} MB  {state}", markup=False)
+        out.print(f"{name}  {files.size / 1e6:.1f} MB  {state}", markup=False)
+    out.print("piper-<voice>  any other voice of Piper, by its name there", markup=False)
+
+
+def _advise(out: "Console", provider: "LocalProvider", name: str) -> None:
+    """Say what else the model needs, where that is not installed."""
+    if (advice := provider.advice(name)) is not None:
+        out.print(advice, markup=False)
 
 
 @contextmanager

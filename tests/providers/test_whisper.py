@@ -1,6 +1,7 @@
 """Whisper: the real faster-whisper over a tiny model that writes a script, whatever it hears."""
 
 import asyncio
+import importlib
 import logging
 import threading
 from collections.abc import AsyncIterator
@@ -196,7 +197,7 @@ def test_files_that_are_no_model_are_named(tmp_path: Path) -> None:
 def test_a_machine_without_a_gpu_goes_on_with_its_processor(
     folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import faster_whisper
+    faster_whisper: Any = importlib.import_module("faster_whisper")
 
     real = faster_whisper.WhisperModel
 
