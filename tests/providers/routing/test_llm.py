@@ -119,6 +119,19 @@ async def test_a_stall_costs_the_timeout_and_no_more() -> None:
 
 
 @in_virtual_time
+async def test_a_stalled_model_is_closed_as_soon_as_it_is_given_up() -> None:
+    bench = Bench({"a/one": FakeLlm(NEVER), "b/two": FakeLlm(NEVER)})
+    bench.define(**one_after_the_other("a/one", "b/two", ttft_timeout="300ms"))
+    task = asyncio.create_task(ask(bench))
+
+    await asyncio.sleep(0.31)
+
+    assert [engine.closed for engine in bench.engines.values()] == [1, 0]
+    task.cancel()
+    await asyncio.wait([task])
+
+
+@in_virtual_time
 async def test_a_failure_costs_no_more_than_it_took() -> None:
     bench = Bench({"a/one": FakeLlm(pause(0.02), OverloadedError("busy")), "b/two": FakeLlm(*HELLO)})
     bench.define(**one_after_the_other("a/one", "b/two", ttft_timeout="2s"))
@@ -365,6 +378,30 @@ class TestBreaking:
         broken.script = HELLO
         assert route(await ask(bench)).model == "a/one"
         assert route(await ask(bench)).model == "a/one"
+
+    @in_virtual_time
+    async def test_failures_count_only_in_a_row(self) -> None:
+        shaky = FakeLlm()
+        bench = Bench({"a/one": shaky, "b/two": FakeLlm(*HELLO)})
+        bench.define(**one_after_the_other("a/one", "b/two"))
+        for _ in range(3):
+            for script in ((OverloadedError("busy"),), (OverloadedError("busy"),), HELLO):
+                shaky.script = script
+                await ask(bench)
+
+        assert len(shaky.begun) == 9
+
+    @in_virtual_time
+    async def test_probes_that_fail_are_twice_as_far_apart_each_time(self) -> None:
+        broken = FakeLlm(OverloadedError("busy"))
+        bench = Bench({"a/one": broken, "b/two": FakeLlm(*HELLO)})
+        bench.define(**one_after_the_other("a/one", "b/two"))
+        for _ in range(700):
+            await ask(bench)
+            await asyncio.sleep(1)
+
+        gaps = [round(late - early) for early, late in zip(broken.begun[2:], broken.begun[3:], strict=False)]
+        assert gaps == [15, 30, 60, 120, 120, 120, 120]
 
     @in_virtual_time
     async def test_one_request_probes_at_a_time(self) -> None:

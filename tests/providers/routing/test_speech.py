@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from providers.contracts import (
 from providers.errors import ConnectionFailedError, InvalidRequestError, OverloadedError, TimedOutError
 from providers.routing import stt as stt_module
 from providers.routing.stt import RouterStt
+from providers.routing.tape import Tape
 from providers.routing.tts import RouterTts
 from tests.providers.routing.bench import Bench, FakeStt, FakeTts, about, in_virtual_time, pause
 from tests.providers.routing.test_llm import one_after_the_other
@@ -195,6 +197,23 @@ class TestTranscribing:
         bench.engines["b/two"].streaming = False
 
         assert not router.streaming
+
+
+@in_virtual_time
+async def test_what_nobody_needs_again_is_forgotten() -> None:
+    chunks = [bytearray([number]) * 640 for number in range(50)]
+    tape = Tape(given(*map(bytes, chunks)), 1_000_000)
+    reader = tape.read()
+    async with aclosing(reader):
+        for _ in range(10):
+            await anext(reader)
+        tape.settle()
+        rest = [chunk async for chunk in reader]
+
+    assert b"".join(rest) == b"".join(chunks[10:])
+    with pytest.raises(ConnectionFailedError, match="too much was sent"):
+        await anext(tape.read())
+    await tape.aclose()
 
 
 PCM = b"\1\0" * 240
