@@ -12,9 +12,7 @@ __all__ = ["CLOSED", "CLOSE_STATUSES", "KEEP_ALIVE_S", "ListenSocket", "failure"
 CLOSED = "Closed"  # type of the message that stands for an orderly end; no service sends it
 KEEP_ALIVE_S = 4.0  # of three to five seconds, as documented; after ten without a word the socket is closed
 
-# How a socket ends that is closed on purpose: with 1000, or with a closing frame that holds no code. aiohttp
-# reports the latter as 0.
-_ORDERLY = frozenset({0, 1000, 1005})
+ORDERLY = 1000  # also what aiohttp makes of a closing frame without a code
 
 # Codes of closing frames by which it minds what it was sent, and the HTTP status that fits.
 CLOSE_STATUSES = {1003: 400, 1007: 400, 1008: 400, 1009: 413}
@@ -57,7 +55,7 @@ class ListenSocket(Socket):
             raise
 
     def _ended_well(self) -> bool:
-        if self._socket.close_code in _ORDERLY:
+        if self._socket.close_code == ORDERLY:
             return True
         return self._socket.close_code == 1006 and self._is_complete is not None and self._is_complete()
 

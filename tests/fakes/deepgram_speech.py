@@ -29,7 +29,7 @@ class Speech:
 
     chunk_bytes: int = 1001  # odd: samples are cut in two
     hold: asyncio.Event | None = None  # after the first chunk of every text, this is awaited
-    answers_late: bool = False  # a flush that was cleared is answered all the same, after the clearing
+    answers_late: bool = False  # a flush that was cleared is answered all the same, before the next text
     mutes: bool = False  # no sound comes
 
 
@@ -74,6 +74,7 @@ class _Speaker:
         self.work: asyncio.Queue[str | int] = asyncio.Queue()  # texts, and numbers of flushes
         self.flushes: deque[float] = deque()
         self.sequence = 0
+        self.dropped: list[int] = []  # flushes that were cleared, and not answered
         self.clearing = asyncio.Event()
 
     async def obey(self, message: dict[str, Any] | str | bytes) -> bool:
@@ -83,6 +84,9 @@ class _Speaker:
             case {"type": "Speak", "text": str(text)}:
                 if len(text) > MAX_CHARS:
                     await self.line.close(1009, "BIG-0001")
+                for number in self.dropped:
+                    await self.line.send({"type": "Flushed", "sequence_id": number})
+                self.dropped = []
                 self.buffer += text
                 if len(self.buffer) >= ENOUGH_CHARS:
                     self.say()
@@ -126,9 +130,7 @@ class _Speaker:
         await self.work.join()
         self.clearing.clear()
         await self.line.send({"type": "Cleared", "sequence_id": self.sequence})
-        if self.speech.answers_late:
-            for number in dropped:
-                await self.line.send({"type": "Flushed", "sequence_id": number})
+        self.dropped = dropped if self.speech.answers_late else []
 
     async def speak(self) -> None:
         while True:

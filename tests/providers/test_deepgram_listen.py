@@ -147,6 +147,22 @@ async def test_flux_may_close_as_it_likes(fake: FakeDeepgram, end: int | None) -
     assert len(fake.exchanges) == 1
 
 
+@pytest.mark.parametrize("model", [NOVA, FLUX])
+async def test_nobody_waits_for_the_farewell(fake: FakeDeepgram, model: str) -> None:
+    pcm = say("One two three", rate=RATE)
+    await hear(fake, pcm, model)
+    sent = fake.exchanges[0].sent
+    last = next(at for at, message in enumerate(sent) if "three" in str(message) and _settles(message))
+    assert last < len(sent) - 1
+    fake.script(Plan(None, Stall(sent=last + 1)))
+
+    assert final(await hear(fake, pcm, model, final_timeout=0.5)) == "One two three"
+
+
+def _settles(message: Any) -> bool:
+    return message.get("is_final") is True or message.get("event") == "EndOfTurn"
+
+
 async def test_flux_that_breaks_off_before_it_is_done_is_asked_again(fake: FakeDeepgram) -> None:
     fake.lag_s = 5.0  # nothing is transcribed before the end
     fake.script(Plan(None, Cut(sent=2, code=1006)))
@@ -566,6 +582,21 @@ async def test_a_connection_that_dies_loses_and_doubles_nothing(
 
     assert final(await hear(fake, model=model)) == TEXT
     assert len(fake.exchanges) == 2
+
+
+@pytest.mark.parametrize("model", [NOVA, FLUX])
+async def test_audio_that_was_sent_but_not_settled_is_not_lost(fake: FakeDeepgram, model: str) -> None:
+    async def at_once() -> AsyncIterator[bytes]:
+        yield SPEECH
+
+    lab = provider(fake)
+    for sent in range(2, 16):
+        fake.script(Plan(None, Cut(sent=sent)))
+        async with asyncio.timeout(10):
+            events = [event async for event in lab.stt(model).transcribe(at_once(), SttOptions())]
+        assert final(events) == TEXT
+    await lab.aclose()
+    assert len(fake.exchanges) == 2 * 14
 
 
 @pytest.mark.parametrize("model", [NOVA, FLUX])
