@@ -51,6 +51,9 @@ class AnthropicOptions(ProviderOptions):
     prompt_caching: bool = Field(
         False, description="Whether long conversations are cached: quicker to read, dearer to write."
     )
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = Field(
+        None, description="Used where a session does not say; unset: as the model does by itself."
+    )
     connect_timeout: float = Field(5.0, gt=0, description="Seconds to reach the server.")
     first_byte_timeout: float = Field(30.0, gt=0, description="Seconds from the request to the first byte.")
     gap_timeout: float = Field(15.0, gt=0, description="Seconds between two pieces of an answer.")
@@ -114,6 +117,7 @@ class AnthropicProvider(Provider):
                     samples=options.api_version < NEWEST_VERSION,
                     max_tokens=options.max_tokens,
                     caches=options.prompt_caching,
+                    effort=options.reasoning_effort,
                 )
             return self._engines[model]
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from typing import Literal
 
 from pydantic import Field
 
@@ -40,6 +41,9 @@ class GeminiOptions(ProviderOptions):
     upstream_models: dict[str, str] = Field(
         default_factory=dict,
         description="Names to send instead of those that clients use, as for retired models.",
+    )
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = Field(
+        None, description="Used where a session does not say; unset: as the model does by itself."
     )
     connect_timeout: float = Field(5.0, gt=0, description="Seconds to reach the server.")
     first_byte_timeout: float = Field(30.0, gt=0, description="Seconds from the request to the first byte.")
@@ -93,8 +97,12 @@ class GeminiProvider(Provider):
             if model not in self._engines:
                 if len(self._engines) >= MAX_ENGINES:
                     self._engines.pop(next(iter(self._engines)))
-                upstream = self._options.upstream_models.get(model)
-                self._engines[model] = GeminiLlm(self._http, model, upstream=upstream)
+                self._engines[model] = GeminiLlm(
+                    self._http,
+                    model,
+                    upstream=self._options.upstream_models.get(model),
+                    effort=self._options.reasoning_effort,
+                )
             return self._engines[model]
 
     async def aclose(self) -> None:

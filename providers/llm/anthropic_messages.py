@@ -50,8 +50,10 @@ class AnthropicMessagesLlm:
         samples: bool = True,
         max_tokens: int | None = None,
         caches: bool = False,
+        effort: str | None = None,
     ) -> None:
-        """`samples`: whether the version of the API has temperature; `caches`: whether to ask for caching."""
+        """`samples`: whether the version of the API has temperature; `caches`: whether to ask for caching;
+        `effort`: that of reasoning, where a request does not say."""
         self._http = http
         self._name = model
         self._model = claude_model(model)
@@ -60,6 +62,7 @@ class AnthropicMessagesLlm:
         if max_tokens is not None:
             self._model = replace(self._model, max_tokens=max_tokens)
         self._caches = caches
+        self._effort = effort
         self._quirks = Quirks(_OPTIONAL)
 
     async def warm(self) -> None:
@@ -68,9 +71,12 @@ class AnthropicMessagesLlm:
 
     async def generate(self, request: LlmRequest) -> AsyncGenerator[LlmEvent, None]:
         """Raises every kind of `ProviderError`. Closing the stream closes its connection."""
+        if request.reasoning_effort is None:
+            request = replace(request, reasoning_effort=self._effort)
         shape = Shape()
         for attempt in range(1, MAX_ATTEMPTS + 1):
-            whole = messages_body(request, self._name, self._model, shape, caches=self._caches)
+            model = self._model
+            whole = messages_body(request, self._name, model, shape, caches=self._caches)
             body = self._quirks.apply(whole)
             async with self._http.post_json("/v1/messages", body) as answer:
                 if answer.status != 200:
@@ -79,7 +85,7 @@ class AnthropicMessagesLlm:
                         if (other := _reshaped(shape, body, problem)) is not None:
                             shape = other
                             continue
-                        if self._learns(body, problem):
+                        if self._learns(model, body, problem):
                             continue
                     raise _named(problem).to_error(self._http.provider)
                 stream = _MessageStream(self._http, self._name)
@@ -88,8 +94,11 @@ class AnthropicMessagesLlm:
                         yield event
                 return
 
-    def _learns(self, body: Mapping[str, Any], problem: Problem) -> bool:
-        better: ClaudeModel | None = taught(self._model, body, problem)
+    def _learns(self, model: ClaudeModel, body: Mapping[str, Any], problem: Problem) -> bool:
+        """Whether another attempt, after what we knew of the `model` was refused, will be another request."""
+        if problem.status in (400, 422) and self._model != model:  # another request has learned meanwhile
+            return True
+        better = taught(model, body, problem)
         if better is not None:
             self._model = better
             return True

@@ -99,6 +99,10 @@ def taught(model: ClaudeModel, body: Mapping[str, Any], problem: Problem) -> Cla
     choice = body.get("tool_choice", {}).get("type")
     if choice in ("any", "tool") and model.forces_tools and re.search(r"(?i)tool_choice|forced? tool", text):
         return replace(model, forces_tools=False)
+    if {"temperature", "top_p"} <= body.keys() and "both" in text:
+        return replace(model, samples_both=False)
+    if {"temperature", "top_p"} & body.keys() and re.search(r"(temperature|top_p)\W.*deprecated", text):
+        return replace(model, samples=False)
     thinking = body.get("thinking", {}).get("type")
     if thinking and "thinking" in text.lower():
         named = _TYPE.search(text)

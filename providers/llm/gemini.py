@@ -19,7 +19,7 @@ from providers.contracts import (
 from providers.errors import BadAnswerError, ConnectionFailedError, InvalidRequestError, ProviderError
 from providers.http import Answer, HttpClient
 from providers.llm.gemini_frames import frames
-from providers.llm.gemini_models import gemini_model, taught
+from providers.llm.gemini_models import GeminiModel, gemini_model, taught
 from providers.llm.gemini_request import STATE, content_body
 from providers.llm.json_objects import write_object
 from providers.openai_quirks import Quirks
@@ -64,11 +64,15 @@ _BROKEN = ("MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CAL
 class GeminiLlm:
     """One model behind `POST {base}/models/{model}:streamGenerateContent`."""
 
-    def __init__(self, http: HttpClient, model: str, *, upstream: str | None = None) -> None:
-        """`upstream` is the name that the service knows the model by, where it is another."""
+    def __init__(
+        self, http: HttpClient, model: str, *, upstream: str | None = None, effort: str | None = None
+    ) -> None:
+        """`upstream`: the name that the service knows the model by, where it is another; `effort`: that of
+        reasoning, where a request does not say."""
         self._http = http
         self._name = upstream or model
         self._model = gemini_model(self._name)
+        self._effort = effort
         self._quirks = Quirks(frozenset(_OPTIONAL))
         kind, slash, own = self._name.removeprefix("models/").partition("/")
         place = f"{kind}/{quote(own, safe='')}" if slash and kind == "tunedModels" else ""
@@ -81,14 +85,17 @@ class GeminiLlm:
 
     async def generate(self, request: LlmRequest) -> AsyncGenerator[LlmEvent, None]:
         """Raises every kind of `ProviderError`. Closing the stream closes its connection."""
+        if request.reasoning_effort is None:
+            request = replace(request, reasoning_effort=self._effort)
         for attempt in range(1, MAX_ATTEMPTS + 1):
-            body = content_body(request, self._name, self._model)
+            model = self._model
+            body = content_body(request, self._name, model)
             if "generationConfig" in body:
                 body["generationConfig"] = self._quirks.apply(body["generationConfig"])
             async with self._http.post_json(self._path, body) as answer:
                 if answer.status != 200:
                     problem = await answer.problem()
-                    if attempt < MAX_ATTEMPTS and self._learns(body, problem):
+                    if attempt < MAX_ATTEMPTS and self._learns(model, body, problem):
                         continue
                     raise problem.to_error(self._http.provider)
                 stream = _ContentStream(self._http, self._name)
@@ -97,8 +104,11 @@ class GeminiLlm:
                         yield event
                 return
 
-    def _learns(self, body: Mapping[str, Any], problem: Problem) -> bool:
-        better = taught(self._model, body, problem)
+    def _learns(self, model: GeminiModel, body: Mapping[str, Any], problem: Problem) -> bool:
+        """Whether another attempt, after what we knew of the `model` was refused, will be another request."""
+        if problem.status == 400 and self._model != model:  # another request has learned meanwhile
+            return True
+        better = taught(model, body, problem)
         if better is not None:
             self._model = better
             return True

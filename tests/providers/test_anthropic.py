@@ -343,7 +343,6 @@ async def test_a_stream_that_breaks_says_how(
         (anthropic_error(500, "Internal server error", "api_error"), OverloadedError),
         (anthropic_error(504, "Timed out", "timeout_error"), TimedOutError),
         (anthropic_error(403, "No", "permission_error"), AuthenticationError),
-        (anthropic_error(402, "Your credit balance is too low", "billing_error"), InvalidRequestError),
         (anthropic_error(400, "prompt is too long: 210000 tokens > 200000 maximum"), ContextTooLongError),
         (
             anthropic_error(400, "input length and `max_tokens` exceed context limit: 200001 + 9 > 200000"),
@@ -795,6 +794,49 @@ async def test_the_longest_answer_is_learned() -> None:
 
     assert [body["max_tokens"] for body in bodies] == [128_000, 9_000, 9_000]
     assert second == 1
+
+
+async def test_requests_at_the_same_time_learn_from_each_other() -> None:
+    ability = replace(NEWEST, max_tokens=9_000, efforts=("low",))
+    async with FakeAnthropic(api_key=KEY, models={NEW: ability}) as fake:
+        provider = AnthropicProvider(settings(fake))
+        request = replace(ASK, reasoning_effort="high")
+        answers = await asyncio.gather(*(collect(provider.llm(NEW), request) for _ in range(5)))
+        await provider.aclose()
+
+    assert {text_of(events) for events in answers} == {"Hello from the fake model."}
+    assert fake.messages.requests[-1].body["output_config"] == {"effort": "low"}
+
+
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [
+        (None, {"temperature"}),  # the fake refuses both together in its own words
+        ("`temperature` is deprecated for this model.", set()),
+    ],
+)
+async def test_sampling_is_left_out_as_far_as_it_is_refused(words: str | None, kept: set[str]) -> None:
+    top_p = 0.5 if words is None else None
+    async with FakeAnthropic(api_key=KEY, models={"mine": OLDER}) as fake:
+        if words is not None:
+            fake.messages.script(anthropic_error(400, words))
+        provider = AnthropicProvider(settings(fake))
+        await collect(provider.llm("mine"), replace(ASK, temperature=0.5, top_p=top_p))
+        await provider.aclose()
+
+    assert {"temperature", "top_p"} & fake.messages.requests[-1].body.keys() == kept
+    assert len(fake.messages.requests) == 2
+
+
+async def test_an_effort_of_the_settings_counts_where_a_request_has_none(fake: FakeAnthropic) -> None:
+    provider = AnthropicProvider(settings(fake, reasoning_effort="none"))
+
+    unsaid = await body_of(fake, provider.llm("claude-sonnet-5"), ASK)
+    asked = await body_of(fake, provider.llm("claude-sonnet-5"), replace(ASK, reasoning_effort="high"))
+    await provider.aclose()
+
+    assert unsaid["thinking"] == {"type": "disabled"}
+    assert asked["output_config"] == {"effort": "high"}
 
 
 async def test_a_forced_call_becomes_a_demand_where_it_is_refused() -> None:

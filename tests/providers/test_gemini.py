@@ -420,11 +420,23 @@ async def test_a_wrong_key_is_told_and_not_repeated(fake: FakeGemini) -> None:
 
     with pytest.raises(AuthenticationError) as caught:
         await collect(provider.llm(OLD))
-    fake.contents.script(error_reply(401, f"no such key: {wrong}", "UNAUTHENTICATED"))
     await provider.aclose()
 
-    assert wrong not in caught.value.message
     assert caught.value.message == "lab answered 401: API key not valid. Please pass a valid API key."
+
+
+async def test_a_key_that_a_proxy_repeats_is_not_passed_on(fake: FakeGemini) -> None:
+    provider = GeminiProvider(
+        ProviderSettings("lab", {"base_url": f"{fake.base_url}/v1beta"}, "own-key-of-a-proxy")
+    )
+    fake.contents.default = error_reply(401, "no key: own-key-of-a-proxy", "UNAUTHENTICATED")
+    fake.api_key = "own-key-of-a-proxy"
+
+    with pytest.raises(AuthenticationError) as caught:
+        await collect(provider.llm(OLD))
+    await provider.aclose()
+
+    assert caught.value.message == "lab answered 401: no key: [key]"
 
 
 async def test_a_server_that_is_not_there_is_a_failed_connection() -> None:
@@ -705,6 +717,29 @@ async def test_penalties_and_system_instructions_are_dropped_or_moved_where_refu
     body = fake.contents.requests[-1].body
     assert body["generationConfig"] == {"temperature": 0.5}
     assert "Be brief." in body["contents"][0]["parts"][0]["text"]
+
+
+async def test_requests_at_the_same_time_learn_from_each_other() -> None:
+    ability = replace(FLASH_38, levels=("HIGH",))
+    async with FakeGemini(api_key=KEY, models={NEW: ability}) as fake:
+        provider = GeminiProvider(settings(fake))
+        request = replace(ASK, reasoning_effort="low")
+        answers = await asyncio.gather(*(collect(provider.llm(NEW), request) for _ in range(5)))
+        await provider.aclose()
+
+    assert {text_of(events) for events in answers} == {"Hello from the fake model."}
+    assert fake.contents.requests[-1].body["generationConfig"]["thinkingConfig"] == {"thinkingLevel": "HIGH"}
+
+
+async def test_an_effort_of_the_settings_counts_where_a_request_has_none(fake: FakeGemini) -> None:
+    provider = GeminiProvider(settings(fake, reasoning_effort="none"))
+
+    unsaid = await body_of(fake, provider.llm(OLD), ASK)
+    asked = await body_of(fake, provider.llm(OLD), replace(ASK, reasoning_effort="low"))
+    await provider.aclose()
+
+    assert unsaid["generationConfig"]["thinkingConfig"] == {"thinkingBudget": 0}
+    assert asked["generationConfig"]["thinkingConfig"] == {"thinkingBudget": 1024}
 
 
 @pytest.mark.parametrize(
