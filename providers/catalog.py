@@ -24,11 +24,11 @@ class Service:
         return not self.key_variables
 
 
-# In the order in which one is chosen where several have a key. Addresses and deviations are those that the services
-# document; models are ones that answer fast, as of November 2026.
+# In the order in which one is chosen where several have a key. Addresses and deviations are those that the
+# services document; models are ones that answer fast, as of November 2026.
 CATALOG: Mapping[str, Service] = {
     "google-ai-studio": Service(
-        base_url="https://generativelanguage.googleapis.com/v1beta/openai",
+        kind="gemini",
         key_variables=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
         default_llm="gemini-2.5-flash",
     ),

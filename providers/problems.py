@@ -94,7 +94,7 @@ class Problem:
     def to_error(self, provider: str) -> ProviderError:
         status = self.status
         text = f"{provider} answered {status}" + (f": {self.message}" if self.message else "")
-        if status in (401, 403):
+        if status in (401, 402, 403):  # an account that is not paid for is as good as none
             return AuthenticationError(text, provider=provider)
         if status == 429:
             return RateLimitError(text, provider=provider, retry_after=self.retry_after)

@@ -7,6 +7,7 @@ import shlex
 import tomllib
 import wave
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,13 +18,12 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from pipeline.commands import Refuse
-from providers.builtin import BuiltinOptions
 from providers.contracts import LlmRequest, TextDelta, TextPart, UserMessage
 from providers.llm.echo import EchoLlm
-from providers.local import LocalOptions
-from providers.openai_compatible import OpenAICompatibleOptions
 from server.cli import app
 from server.protocol.decoding import Decoder
+from server.provider_options import OPTIONS
+from server.provider_table import markdown, options_markdown
 from server.settings import ProviderTable, Settings, load_settings
 from server.startup import build_registry, load_providers
 from tests.dockerfile import ROOT
@@ -69,16 +69,32 @@ def test_every_setting_is_documented_with_its_default(row: str) -> None:
     assert row in CONFIGURATION
 
 
-OPTIONS = (OpenAICompatibleOptions, LocalOptions, BuiltinOptions)
+def _made(page: str) -> str:
+    """What a page has between the comments that say how it is made."""
+    found = re.search(
+        r"<!-- made by `[^`]+` -->\n(.*?)<!-- end -->", (ROOT / "docs" / page).read_text(), re.DOTALL
+    )
+    assert found is not None
+    return found[1].strip()
 
 
-@pytest.mark.parametrize("row", [row for options in OPTIONS for row in _rows(options)])
-def test_every_option_of_a_provider_is_documented(row: str) -> None:
-    assert row in CONFIGURATION
+def test_the_providers_are_documented_as_the_registry_has_them() -> None:
+    assert _made("providers.md") == markdown()
+
+
+def test_the_options_of_every_kind_are_documented() -> None:
+    assert _made("provider-options.md") == options_markdown(OPTIONS)
+
+
+def test_every_kind_of_ours_has_its_options_documented() -> None:
+    entries = entry_points(group="openparley.providers")
+    kinds = {entry.name for entry in entries if entry.value.startswith("providers.")}
+
+    assert kinds == set(OPTIONS)
 
 
 def test_no_setting_is_documented_that_does_not_exist() -> None:
-    known = {row for model in (Settings, *OPTIONS) for row in _rows(model)}
+    known = set(_rows(Settings))
     documented = re.findall(r"^\| `[\w.]+` \| (?:`.*?`|unset|a table) \|", CONFIGURATION, re.MULTILINE)
 
     assert len(documented) > 40

@@ -89,15 +89,16 @@ async def transcribe(
     work = asyncio.create_task(_work(wire, tape, audio, readings, done_within), name="remote stt")
     story = _Story()
     try:
-        while (reading := await readings.get()) is not None:
+        while (reading := await readings.get()) is not None and not isinstance(reading, Done):
             for event in story.tell(reading):
                 yield event
-        await work
+        if reading is None:
+            await work
+        for event in story.end():  # before the socket is closed, which takes another round trip
+            yield event
     finally:
         work.cancel()
         await asyncio.wait([work])
-    for event in story.end():
-        yield event
 
 
 class _Story:
@@ -212,9 +213,9 @@ async def _exchange(
                     for reading in wire.read(await socket.receive(within=float("inf"))):
                         if isinstance(reading, Settled):
                             tape.settle(reading.until)
-                        if not isinstance(reading, Done):
+                        if finished or not isinstance(reading, Done):
                             await readings.put(reading)
-                        elif finished:
+                        if finished and isinstance(reading, Done):
                             return
         except TimeoutError:
             if tape.is_settled:  # what is missing are only words about the text

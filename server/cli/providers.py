@@ -19,6 +19,9 @@ def providers(
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print the table of the documentation.")
     ] = False,
+    options: Annotated[
+        bool, typer.Option("--options", help="Print the options of every kind, as in the documentation.")
+    ] = False,
 ) -> None:
     """List the providers that need no settings: what they do, and which key they want.
 
@@ -26,10 +29,15 @@ def providers(
     more: see `docs/providers.md`.
     """
     from server.provider_table import markdown as as_markdown
-    from server.provider_table import rows
+    from server.provider_table import options_markdown, rows
 
     if markdown:
         typer.echo(as_markdown())
+        return
+    if options:
+        from server.provider_options import OPTIONS
+
+        typer.echo(options_markdown(OPTIONS))
         return
     found = [row for row in rows() if search is None or search.lower() in " ".join(row.cells()).lower()]
     if not found:

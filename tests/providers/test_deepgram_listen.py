@@ -670,11 +670,18 @@ async def test_closing_early_leaves_no_task_and_no_socket(fake: FakeDeepgram, mo
     assert not {name for name in left if "stt" in name or "alive" in name}
 
 
-async def test_warm_reaches_the_service_and_never_raises(fake: FakeDeepgram) -> None:
+@pytest.mark.parametrize("model", [NOVA, FLUX])
+async def test_an_utterance_may_follow_a_warming(fake: FakeDeepgram, model: str) -> None:
     lab = provider(fake)
-    await lab.stt(NOVA).warm()  # type: ignore[attr-defined]
-    await lab.stt(FLUX).warm()  # type: ignore[attr-defined]
+    await lab.stt(model).warm()  # type: ignore[attr-defined]
+    async with asyncio.timeout(10):
+        events = [event async for event in lab.stt(model).transcribe(spoken(SPEECH), SttOptions())]
     await lab.aclose()
+    assert final(events) == TEXT
+
+
+async def test_warming_never_raises() -> None:
     lab = DeepgramProvider(ProviderSettings("lab", {"base_url": "http://127.0.0.1:1"}, "k"))
     await lab.stt(NOVA).warm()  # type: ignore[attr-defined]
+    await lab.stt(FLUX).warm()  # type: ignore[attr-defined]
     await lab.aclose()

@@ -224,3 +224,25 @@ async def test_closing_early_leaves_no_task_and_no_socket(service: Service, wire
     assert {
         task for task in asyncio.all_tasks() - before if task.get_name().startswith("remote stt")
     } == set()
+
+
+async def test_the_text_does_not_wait_for_the_socket_to_close(
+    service: Service, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_close = asyncio.Event()
+    closing = Socket.aclose
+
+    async def slowly(socket: Socket) -> None:
+        await may_close.wait()
+        await closing(socket)
+
+    monkeypatch.setattr(Socket, "aclose", slowly)
+    events = transcribe(wire, pieces(spoken("a")), rate=RATE)
+
+    async with asyncio.timeout(10):
+        async for event in events:
+            if isinstance(event, TranscriptFinal):
+                break
+
+    may_close.set()
+    await events.aclose()
