@@ -306,6 +306,12 @@ async def test_warm_has_a_socket_ready_for_the_voice_used_last(
     assert len(fake.exchanges) == 2
 
 
+async def test_a_reply_may_follow_a_warming(fake: FakeDeepgram, tts: DeepgramAuraTts) -> None:
+    await tts.warm()  # nobody has used a voice yet
+    assert fake.exchanges == []
+    assert pcm_of(await collect(tts, "Hello.")) == spoken("Hello.")
+
+
 async def test_warm_has_a_socket_ready_for_the_only_voice(
     fake: FakeDeepgram, provider: DeepgramProvider
 ) -> None:
@@ -395,7 +401,6 @@ async def test_a_wrong_key_is_an_authentication_error(fake: FakeDeepgram) -> Non
     ("fault", "kind"),
     [
         (Refusal(429, retry_after=3), RateLimitError),
-        (Refusal(402), InvalidRequestError),
         (Refusal(503), OverloadedError),
         (NoHandshake(), TimedOutError),
         (Stall(), TimedOutError),
