@@ -1,33 +1,19 @@
-"""Gemini's own API: what goes out, what comes back, and every way in which it fails."""
+"""Gemini's own API: what comes back, every way in which it fails, and the settings."""
 
 import asyncio
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import replace
 from typing import Any
 
 import pytest
-from google.genai import types
 
 from providers.contracts import (
-    AssistantMessage,
-    FunctionTool,
-    ImagePart,
     Llm,
-    LlmEvent,
     LlmFinished,
-    LlmRequest,
     LlmUsage,
-    Message,
-    NamedToolChoice,
-    SystemMessage,
     TextDelta,
-    TextPart,
-    ToolCall,
     ToolCallStarted,
-    ToolMessage,
-    UserMessage,
 )
 from providers.errors import (
     AuthenticationError,
@@ -42,45 +28,30 @@ from providers.errors import (
     UnknownModelError,
 )
 from providers.gemini import GeminiProvider
-from providers.llm.gemini_models import LEVELS, gemini_model
-from providers.llm.gemini_request import BEGIN, GO_ON, UNSIGNED
+from providers.llm.gemini_models import gemini_model
 from providers.provider import ProviderSettings
 from tests.fakes.gemini_api import (
-    FLASH_25,
-    FLASH_38,
-    PRO_25,
     ContentReply,
     FakeGemini,
-    FakeGeminiModel,
     exhausted,
     plain_error,
-    signed,
 )
 from tests.fakes.gemini_replies import error_reply
 from tests.fakes.openai_api import CUT, HANG, FakeCall, Reply, Step, frame
-from tests.providers.odd_shapes import check_types, odd_shapes
+from tests.providers.gemini_lab import (
+    ASK,
+    ASK_WITH_TOOLS,
+    END,
+    KEY,
+    MODELS,
+    OLD,
+    check_shape,
+    collect,
+    said,
+    settings,
+    stream,
+)
 from tests.providers.test_openai_chat import calls_of, finish_of, text_of
-
-KEY = "AIzaLabGeminiKey0123456789"
-OLD, NEW = "gemini-2.5-flash", "gemini-3.8-flash"
-WEATHER = FunctionTool("weather", "Says it", {"type": "object", "properties": {"city": {"type": "string"}}})
-CLOCK = FunctionTool("clock")
-HI = UserMessage((TextPart("hi"),))
-ASK = LlmRequest((HI,))
-ASK_WITH_TOOLS = LlmRequest((HI,), (WEATHER, CLOCK))
-SMALL = FakeGeminiModel((), None, penalties=True, signs=False, system=False)
-
-MODELS = {
-    OLD: FLASH_25,
-    NEW: FLASH_38,
-    "gemini-2.5-pro": PRO_25,
-    "gemini-2.0-flash": replace(FLASH_25, budgets=None),
-    "gemini-3-flash-preview": replace(FLASH_38, levels=LEVELS, penalties=True),
-    "gemini-3-pro-preview": replace(FLASH_38, levels=("LOW", "HIGH"), penalties=True),
-    "gemini-3.5-flash-lite": replace(FLASH_38, levels=LEVELS),
-    "gemma-4-27b-it": SMALL,
-    "a/b ?c": SMALL,
-}
 
 
 @pytest.fixture
@@ -89,22 +60,6 @@ async def fake() -> AsyncGenerator[FakeGemini, None]:
         yield server
         for request in server.contents.requests:
             check_shape(request.body)
-
-
-def check_shape(body: dict[str, Any]) -> None:
-    """Whether the official client knows every member of a body."""
-    for content in body["contents"]:
-        types.Content.model_validate_json(json.dumps(content))
-    for tool in body.get("tools", ()):
-        types.Tool.model_validate_json(json.dumps(tool))
-    types.GenerationConfig.model_validate_json(json.dumps(body.get("generationConfig", {})))
-    types.ToolConfig.model_validate_json(json.dumps(body.get("toolConfig", {})))
-
-
-def settings(fake: FakeGemini, **options: Any) -> ProviderSettings:
-    base_url = f"{fake.base_url}/v1beta"
-    options = {"base_url": base_url, "first_byte_timeout": 2.0, "gap_timeout": 0.4, **options}
-    return ProviderSettings("lab", options, KEY)
 
 
 @pytest.fixture
@@ -117,27 +72,6 @@ async def provider(fake: FakeGemini) -> AsyncGenerator[GeminiProvider, None]:
 @pytest.fixture
 def llm(provider: GeminiProvider) -> Llm:
     return provider.llm(OLD)
-
-
-async def collect(llm: Llm, request: LlmRequest = ASK) -> list[LlmEvent]:
-    return [event async for event in llm.generate(request)]
-
-
-async def body_of(fake: FakeGemini, llm: Llm, request: LlmRequest) -> dict[str, Any]:
-    await collect(llm, request)
-    return {name: value for name, value in fake.contents.requests[-1].body.items() if name != "alt"}
-
-
-def stream(*steps: Step) -> Reply:
-    return Reply(steps, content_type="text/event-stream")
-
-
-def said(*parts: Any, finish: Any = None, **more: Any) -> bytes:
-    candidate = {"content": {"role": "model", "parts": list(parts)}, "index": 0, "finishReason": finish}
-    return frame({"candidates": [{k: v for k, v in candidate.items() if v is not None}], **more})
-
-
-END = said(finish="STOP")
 
 
 # --- The answer --------------------------------------------------------------------------------------
@@ -447,330 +381,6 @@ async def test_a_server_that_is_not_there_is_a_failed_connection() -> None:
     await provider.aclose()
 
 
-# --- The request -------------------------------------------------------------------------------------
-
-
-async def test_a_whole_conversation_is_accepted(fake: FakeGemini, llm: Llm) -> None:
-    calls = (ToolCall("c1", "weather", '{"city": "Oslo"}'), ToolCall("c2", "clock", "no JSON"))
-    request = LlmRequest(
-        (
-            SystemMessage("Be brief."),
-            SystemMessage("Be kind."),
-            AssistantMessage("Hello, I am here."),
-            UserMessage((TextPart("look"), TextPart(" "))),
-            UserMessage((TextPart("here"), ImagePart("data:image/svg+xml,%3Csvg/%3E"))),
-            AssistantMessage("Let me see.", calls),
-            ToolMessage("c1", "weather", '{"sky": "rain"}'),
-            ToolMessage("c2", "clock", "noon"),
-            SystemMessage("New rule."),
-            UserMessage((TextPart("and this?"), ImagePart("https://x.example/y.png?z"))),
-            AssistantMessage("Rain at noon."),
-        ),
-        (WEATHER, CLOCK),
-        NamedToolChoice("clock"),
-        parallel_tool_calls=False,
-        temperature=1.5,
-        top_p=0.9,
-        max_output_tokens=40,
-        stop=("1", "2", "3", "4", "5", "6", ""),
-        frequency_penalty=1.0,
-        presence_penalty=-1.0,
-    )
-
-    body = await body_of(fake, llm, request)
-
-    assert body == {
-        "systemInstruction": {"parts": [{"text": "Be brief.\n\nBe kind."}]},
-        "generationConfig": {
-            "temperature": 1.5,
-            "topP": 0.9,
-            "maxOutputTokens": 40,
-            "frequencyPenalty": 1.0,
-            "presencePenalty": -1.0,
-            "stopSequences": ["1", "2", "3", "4", "5"],
-        },
-        "toolConfig": {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["clock"]}},
-        "tools": [
-            {
-                "functionDeclarations": [
-                    {"name": "weather", "description": "Says it", "parametersJsonSchema": WEATHER.parameters},
-                    {"name": "clock", "description": "clock"},
-                ]
-            }
-        ],
-        "contents": [
-            {"role": "user", "parts": [{"text": BEGIN}]},
-            {"role": "model", "parts": [{"text": "Hello, I am here."}]},
-            {
-                "role": "user",
-                "parts": [
-                    {"text": "look"},
-                    {"text": "here"},
-                    {"inlineData": {"mimeType": "image/svg+xml", "data": "PHN2Zy8+"}},
-                ],
-            },
-            {
-                "role": "model",
-                "parts": [
-                    {"text": "Let me see."},
-                    {"functionCall": {"name": "weather", "args": {"city": "Oslo"}}},
-                    {"functionCall": {"name": "clock", "args": {"arguments": "no JSON"}}},
-                ],
-            },
-            {
-                "role": "user",
-                "parts": [
-                    {"functionResponse": {"name": "weather", "response": {"sky": "rain"}}},
-                    {"functionResponse": {"name": "clock", "response": {"output": "noon"}}},
-                ],
-            },
-            {
-                "role": "user",
-                "parts": [
-                    {"text": "<system>\nNew rule.\n</system>"},
-                    {"text": "and this?"},
-                    {"fileData": {"fileUri": "https://x.example/y.png?z", "mimeType": "image/png"}},
-                ],
-            },
-            {"role": "model", "parts": [{"text": "Rain at noon."}]},
-            {"role": "user", "parts": [{"text": GO_ON}]},
-        ],
-    }
-
-
-@pytest.mark.parametrize("messages", [(), (SystemMessage("Greet."),), (UserMessage((TextPart(""),)),)])
-async def test_a_conversation_without_words_can_be_begun(fake: FakeGemini, llm: Llm, messages: Any) -> None:
-    body = await body_of(fake, llm, LlmRequest(messages))
-
-    assert body["contents"] == [{"role": "user", "parts": [{"text": BEGIN}]}]
-
-
-@pytest.mark.parametrize(
-    ("choice", "wire"), [("auto", None), ("none", {"mode": "NONE"}), ("required", {"mode": "ANY"})]
-)
-async def test_tool_choice_is_translated(fake: FakeGemini, llm: Llm, choice: Any, wire: Any) -> None:
-    body = await body_of(fake, llm, replace(ASK_WITH_TOOLS, tool_choice=choice))
-
-    assert body.get("toolConfig", {}).get("functionCallingConfig") == wire
-
-
-@pytest.mark.parametrize(
-    ("model", "effort", "thinking"),
-    [
-        (OLD, None, None),
-        (OLD, "none", {"thinkingBudget": 0}),
-        (OLD, "low", {"thinkingBudget": 1024}),
-        (OLD, "xhigh", {"thinkingBudget": 24576}),
-        ("gemini-2.5-pro", "none", {"thinkingBudget": 128}),
-        ("gemini-2.0-flash", "high", None),
-        ("gemma-4-27b-it", "high", None),
-        (NEW, None, None),
-        (NEW, "none", {"thinkingLevel": "LOW"}),
-        (NEW, "minimal", {"thinkingLevel": "LOW"}),
-        (NEW, "medium", {"thinkingLevel": "MEDIUM"}),
-        (NEW, "xhigh", {"thinkingLevel": "HIGH"}),
-        (NEW, "unheard of", None),
-        ("gemini-3-flash-preview", "none", {"thinkingLevel": "MINIMAL"}),
-        ("gemini-3-pro-preview", "medium", {"thinkingLevel": "LOW"}),
-        ("gemini-3.5-flash-lite", "minimal", {"thinkingLevel": "MINIMAL"}),
-    ],
-)
-async def test_effort_reaches_each_generation_in_its_own_words(
-    fake: FakeGemini, provider: GeminiProvider, model: str, effort: str | None, thinking: Any
-) -> None:
-    body = await body_of(fake, provider.llm(model), replace(ASK, reasoning_effort=effort))
-
-    assert body.get("generationConfig", {}).get("thinkingConfig") == thinking
-    assert len(fake.contents.requests) == 1, "nothing had to be refused first"
-
-
-async def test_a_model_without_system_instruction_reads_it_from_the_user(
-    fake: FakeGemini, provider: GeminiProvider
-) -> None:
-    request = LlmRequest((SystemMessage("Be brief."), HI))
-
-    body = await body_of(fake, provider.llm("gemma-4-27b-it"), request)
-
-    assert body["contents"] == [
-        {"role": "user", "parts": [{"text": "<system>\nBe brief.\n</system>"}, {"text": "hi"}]}
-    ]
-
-
-# --- Signatures and ids ------------------------------------------------------------------------------
-
-
-async def round_of(
-    fake: FakeGemini, model: str, *calls: FakeCall, ids: bool = True, signs: bool = True
-) -> dict[str, Any]:
-    """The request that brings the results of these calls."""
-    provider = GeminiProvider(settings(fake))
-    fake.contents.script(ContentReply(calls=calls, ids=ids, signs=signs))
-    events = await collect(provider.llm(model), ASK_WITH_TOOLS)
-    started = [event for event in events if isinstance(event, ToolCallStarted)]
-    made = tuple(ToolCall(event.id, event.name, "{}", event.state) for event in started)
-    results = [ToolMessage(call.id, call.name, "noon") for call in made]
-    messages: tuple[Message, ...] = (HI, AssistantMessage("", made), *results)
-    body = await body_of(fake, provider.llm(model), replace(ASK_WITH_TOOLS, messages=messages))
-    await provider.aclose()
-    return body
-
-
-async def test_ids_and_signatures_go_back_as_they_came(fake: FakeGemini) -> None:
-    body = await round_of(fake, NEW, FakeCall("clock", "{}", "a"), FakeCall("clock", "{}", "b"))
-
-    assert body["contents"][1]["parts"] == [
-        {"functionCall": {"id": "a", "name": "clock", "args": {}}, "thoughtSignature": signed("clock")},
-        {"functionCall": {"id": "b", "name": "clock", "args": {}}},
-    ]
-    results = [part["functionResponse"] for part in body["contents"][2]["parts"]]
-    assert [(result["id"], result["name"]) for result in results] == [("a", "clock"), ("b", "clock")]
-    assert len(fake.contents.requests) == 2
-
-
-async def test_an_id_that_was_made_up_stays_with_us(fake: FakeGemini) -> None:
-    body = await round_of(fake, OLD, FakeCall("clock"), ids=False, signs=False)
-
-    assert body["contents"][1]["parts"] == [{"functionCall": {"name": "clock", "args": {}}}]
-    assert body["contents"][2]["parts"] == [
-        {"functionResponse": {"name": "clock", "response": {"output": "noon"}}}
-    ]
-
-
-@pytest.mark.parametrize(
-    "state",
-    [
-        "",
-        "no JSON",
-        "[]",
-        '{"anthropic": {"thinking": []}}',
-        '{"gemini": 3}',
-        '{"gemini": {"model": "gemini-9", "signature": "c2ln"}}',
-    ],
-)
-async def test_calls_of_another_model_are_marked_where_signatures_are_demanded(
-    fake: FakeGemini, provider: GeminiProvider, state: str
-) -> None:
-    used = AssistantMessage("", (ToolCall("c1", "clock", "{}", state),))
-    request = replace(ASK_WITH_TOOLS, messages=(HI, used, ToolMessage("c1", "clock", "noon")))
-
-    new = await body_of(fake, provider.llm(NEW), request)
-    old = await body_of(fake, provider.llm(OLD), request)
-
-    call = {"name": "clock", "args": {}}
-    assert new["contents"][1]["parts"] == [
-        {"functionCall": {**call, "id": "c1"}, "thoughtSignature": UNSIGNED}
-    ]
-    assert new["contents"][2]["parts"][0]["functionResponse"]["id"] == "c1"
-    assert old["contents"][1]["parts"] == [{"functionCall": call}]
-
-
-# --- What refusals teach -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("model", "ability", "request_out", "last"),
-    [
-        pytest.param(
-            NEW,
-            replace(FLASH_38, levels=("HIGH",)),
-            {"reasoning_effort": "low"},
-            ["LOW", "MEDIUM", "HIGH"],
-            id="levels",
-        ),
-        pytest.param(
-            NEW, replace(FLASH_38, levels=()), {"reasoning_effort": "low"}, ["LOW", None], id="no levels"
-        ),
-        pytest.param(OLD, PRO_25, {"reasoning_effort": "none"}, [0, 128], id="always thinks"),
-        pytest.param(
-            OLD,
-            replace(FLASH_25, budgets=None),
-            {"reasoning_effort": "none"},
-            [0, 128, None],
-            id="no budgets",
-        ),
-    ],
-)
-async def test_thinking_is_asked_for_as_far_as_it_is_taken(
-    model: str, ability: FakeGeminiModel, request_out: dict[str, Any], last: list[Any]
-) -> None:
-    async with FakeGemini(api_key=KEY, models={model: ability}) as fake:
-        provider = GeminiProvider(settings(fake))
-        await collect(provider.llm(model), replace(ASK, **request_out))
-        await collect(provider.llm(model), replace(ASK, **request_out))
-        await provider.aclose()
-
-    configs = [request.body.get("generationConfig", {}) for request in fake.contents.requests]
-    asked = [next(iter(config.get("thinkingConfig", {}).values()), None) for config in configs]
-    assert asked == [*last, last[-1]], "what was learned is remembered"
-
-
-async def test_penalties_and_system_instructions_are_dropped_or_moved_where_refused() -> None:
-    ability = replace(FLASH_25, penalties=False, system=False)
-    request = LlmRequest((SystemMessage("Be brief."), HI), frequency_penalty=0.5, temperature=0.5)
-    async with FakeGemini(api_key=KEY, models={OLD: ability}) as fake:
-        provider = GeminiProvider(settings(fake))
-        await collect(provider.llm(OLD), request)
-        await collect(provider.llm(OLD), request)
-        await provider.aclose()
-
-    assert len(fake.contents.requests) == 4
-    body = fake.contents.requests[-1].body
-    assert body["generationConfig"] == {"temperature": 0.5}
-    assert "Be brief." in body["contents"][0]["parts"][0]["text"]
-
-
-async def test_requests_at_the_same_time_learn_from_each_other() -> None:
-    ability = replace(FLASH_38, levels=("HIGH",))
-    async with FakeGemini(api_key=KEY, models={NEW: ability}) as fake:
-        provider = GeminiProvider(settings(fake))
-        request = replace(ASK, reasoning_effort="low")
-        answers = await asyncio.gather(*(collect(provider.llm(NEW), request) for _ in range(5)))
-        await provider.aclose()
-
-    assert {text_of(events) for events in answers} == {"Hello from the fake model."}
-    assert fake.contents.requests[-1].body["generationConfig"]["thinkingConfig"] == {"thinkingLevel": "HIGH"}
-
-
-async def test_an_effort_of_the_settings_counts_where_a_request_has_none(fake: FakeGemini) -> None:
-    provider = GeminiProvider(settings(fake, reasoning_effort="none"))
-
-    unsaid = await body_of(fake, provider.llm(OLD), ASK)
-    asked = await body_of(fake, provider.llm(OLD), replace(ASK, reasoning_effort="low"))
-    await provider.aclose()
-
-    assert unsaid["generationConfig"]["thinkingConfig"] == {"thinkingBudget": 0}
-    assert asked["generationConfig"]["thinkingConfig"] == {"thinkingBudget": 1024}
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        "Unknown name \"topP\" at 'generation_config': Cannot find field.",
-        "top_p is not supported by this model.",
-    ],
-)
-async def test_a_refused_setting_is_left_out(fake: FakeGemini, llm: Llm, words: str) -> None:
-    fake.contents.script(error_reply(400, words, "INVALID_ARGUMENT"))
-
-    body = await body_of(fake, llm, replace(ASK, top_p=0.5, temperature=0.5))
-
-    assert body["generationConfig"] == {"temperature": 0.5}
-
-
-@pytest.mark.parametrize(
-    "words", ["Request contains an invalid argument.", "Function call is missing a thought_signature"]
-)
-async def test_a_refusal_that_nothing_can_be_done_about_is_an_error(
-    fake: FakeGemini, llm: Llm, words: str
-) -> None:
-    fake.contents.script(error_reply(400, words, "INVALID_ARGUMENT"))
-
-    with pytest.raises(InvalidRequestError):
-        await collect(llm, replace(ASK, reasoning_effort="low", temperature=0.5))
-
-    assert len(fake.contents.requests) == 1
-
-
 # --- The provider ------------------------------------------------------------------------------------
 
 
@@ -847,55 +457,3 @@ async def test_a_connection_is_warmed_and_used_again(fake: FakeGemini, provider:
     await collect(engine)
 
     assert len({request.connection for request in fake.contents.requests}) == 1
-
-
-# --- Odd shapes --------------------------------------------------------------------------------------
-
-
-async def test_no_shape_of_a_response_is_more_than_a_bad_answer(fake: FakeGemini, llm: Llm) -> None:
-    reply = ContentReply(text="a", thoughts="t", calls=(FakeCall("f", '{"a":1}'),))
-    steps = reply.render({"alt": "sse", "contents": []}).steps
-    values = [json.loads(step.split(b"data: ")[1]) for step in steps if isinstance(step, bytes)]
-    blocked = {"promptFeedback": {"blockReason": "SAFETY"}}
-    broken = {
-        "error": {"code": 503, "message": "m", "status": "UNAVAILABLE", "details": [{"retryDelay": "1s"}]}
-    }
-    streams = [
-        [*values[:at], odd, *values[at + 1 :]] for at, value in enumerate(values) for odd in odd_shapes(value)
-    ]
-    streams += [[odd, *values] for value in (blocked, broken) for odd in odd_shapes(value)]
-    fake.contents.script(*(stream(b"".join(frame(value) for value in parts)) for parts in streams))
-    outcomes: set[str] = set()
-
-    for _ in streams:
-        try:
-            answer = await collect(llm)
-            check_types(answer)
-            outcomes.add(finish_of(answer).reason)
-        except ProviderError as error:
-            outcomes.add(error.code)
-
-    assert len(streams) > 500
-    assert {"tool_calls", "provider_bad_answer", "provider_connection_failed"} <= outcomes
-
-
-DEEP = '{"a":' * 400 + "1" + "}" * 400
-
-
-async def test_arguments_nested_too_deeply_go_out_as_text(fake: FakeGemini, llm: Llm) -> None:
-    used = AssistantMessage("", (ToolCall("c1", "clock", DEEP, DEEP),))
-
-    body = await body_of(
-        fake, llm, replace(ASK_WITH_TOOLS, messages=(HI, used, ToolMessage("c1", "clock", DEEP)))
-    )
-
-    assert body["contents"][1]["parts"][0]["functionCall"]["args"] == {"arguments": DEEP}
-    assert body["contents"][2]["parts"][0]["functionResponse"]["response"] == {"output": DEEP}
-
-
-async def test_arguments_that_come_nested_too_deeply_are_a_bad_answer(fake: FakeGemini, llm: Llm) -> None:
-    parts = f'{{"functionCall": {{"name": "f", "args": {DEEP}}}}}'
-    fake.contents.script(stream(frame(f'{{"candidates": [{{"content": {{"parts": [{parts}]}}}}]}}'), END))
-
-    with pytest.raises(BadAnswerError, match="too deeply"):
-        await collect(llm)
