@@ -20,6 +20,7 @@ from tests.fakes.assemblyai_api import FakeAssemblyAI
 from tests.fakes.cartesia_api import FakeCartesia
 from tests.fakes.deepgram_api import FakeDeepgram
 from tests.fakes.elevenlabs_api import FakeElevenLabs
+from tests.fakes.gemini_api import ContentReply, FakeGemini
 from tests.fakes.inworld_api import FakeInworld
 from tests.fakes.inworld_replies import Heard, Turn
 from tests.fakes.openai_api import FakeOpenAI
@@ -122,12 +123,15 @@ def _sockets(start: int = 1) -> Callable[[FakeSockets, FaultName], None]:
 
 
 def _http(
-    endpoint: str, reply: Any, content_type: str = "text/event-stream"
+    endpoint: str, reply: Any, content_type: str = "text/event-stream", start: int = 1
 ) -> Callable[[Any, FaultName], None]:
-    """For services over HTTP: the name of the fake's endpoint, and what it answers by default."""
+    """For services over HTTP: the name of the fake's endpoint, and what it answers by default.
+
+    `start`: pieces of the answer that come before it breaks.
+    """
 
     def broken(*steps: Step) -> Any:
-        return replace(reply, break_after=1, break_with=steps)
+        return replace(reply, break_after=start, break_with=steps)
 
     def suffer(fake: Any, fault: FaultName) -> None:
         headers = {"retry-after": "2"}
@@ -157,6 +161,12 @@ def _anthropic() -> FakeAnthropic:
     return fake
 
 
+def _gemini() -> FakeGemini:
+    fake = FakeGemini()
+    fake.contents.default = ContentReply(text=SAID)
+    return fake
+
+
 def _inworld() -> FakeInworld:
     fake = FakeInworld()
     fake.chat.default = ChatReply(text=SAID)
@@ -179,6 +189,15 @@ _ALL = (
     ),
     Upstream(
         "anthropic/claude-haiku-4-5", "llm", _anthropic, _http("messages", MessageReply(text=SAID)), QUICK
+    ),
+    # Its first piece has text already.
+    Upstream(
+        "gemini/gemini-2.5-flash",
+        "llm",
+        _gemini,
+        _http("contents", ContentReply(text=SAID), start=0),
+        QUICK,
+        "/v1beta",
     ),
     Upstream("inworld/shop", "llm", _inworld, _http("chat", ChatReply(text=SAID)), QUICK),
     Upstream(
