@@ -49,7 +49,7 @@ async def fake() -> AsyncIterator[FakeDeepgram]:
 
 
 def provider(fake: FakeDeepgram, key: str | None = None, **options: Any) -> DeepgramProvider:
-    table = {"base_url": fake.base_url, "connect_timeout": 2.0, **options}
+    table = {"base_url": fake.base_url, "connect_timeout": 5.0, **options}
     return DeepgramProvider(ProviderSettings("lab", table, key or fake.api_key))
 
 
@@ -436,7 +436,8 @@ async def test_each_failure_is_told_as_what_it_is(
     fake: FakeDeepgram, model: str, fault: Fault, kind: type[ProviderError]
 ) -> None:
     fake.script(Plan(None, fault))
-    error = await failure(fake, model=model, connect_timeout=0.3, final_timeout=0.3)
+    hasty: dict[str, Any] = {"connect_timeout": 0.3, "final_timeout": 0.3}
+    error = await failure(fake, model=model, **(hasty if kind is TimedOutError else {}))
 
     assert type(error) is kind
     assert len(fake.exchanges) == 1
