@@ -149,15 +149,15 @@ class _Wire:
     async def begin(self, socket: Socket) -> None:
         self._socket = socket
         self._flushes = self._all_flushes.setdefault(socket, _Flushes())
-        if self._flushes.count(_now()) >= MAX_EARLY_FLUSHES and self._used_up < MAX_USED_UP:
-            self._used_up += 1
-            raise ConnectionFailedError(f"{socket.provider} was asked too often", provider=socket.provider)
         self._chars = 0  # of the text sent
         self._bytes = 0  # of the sound received
         self._owed: deque[int] = deque()  # the characters sent before each flush that was not answered
         self._clears = 0  # that were not answered
         self._unflushed = False
         self._finishing = False
+        if self._flushes.count(_now()) >= MAX_EARLY_FLUSHES and self._used_up < MAX_USED_UP:
+            self._used_up += 1
+            raise ConnectionFailedError(f"{socket.provider} was asked too often", provider=socket.provider)
 
     async def send(self, socket: Socket, text: str) -> None:
         for piece in _pieces(text):
@@ -219,6 +219,7 @@ class _Wire:
             return
         if not self._owed:
             return
+        self._flushes.unanswered = 0  # answers come in order
         yield Mark(self._owed.popleft(), self._bytes / 2 / SAMPLE_RATE)
         if self._finishing and not self._owed and not self._unflushed:
             yield Done()
