@@ -19,6 +19,7 @@ from pipeline.effects import (
     Emit,
     ReportDismissal,
     ReportFirstOutput,
+    ReportRoute,
     ReportSpeculation,
     ReportTurnDecision,
 )
@@ -33,6 +34,7 @@ from pipeline.events import (
     TranscriptionFailed,
     Usage,
 )
+from providers.contracts import Attempt, RouteTaken
 from server.background import running_server
 from server.metrics import Metrics
 from server.settings import QuotaSettings, ServerSettings, Settings
@@ -118,6 +120,10 @@ def decision(item_id: str, outcome: Literal["wait", "suggest", "revoke", "end"])
     return ReportTurnDecision(item_id, "semantic_vad", outcome, 2000, Evidence(200, 1500))
 
 
+ATTEMPTS = (Attempt("lab/small", "provider_timeout", 0.5), Attempt("lab/large", None, 0.25))
+ROUTE = RouteTaken("support", "premium", "b", "lab/large", "default route", ATTEMPTS)
+
+
 def told_everything() -> str:
     """The output of metrics to which everything has happened once."""
     metrics = Metrics()
@@ -148,6 +154,7 @@ def told_everything() -> str:
         metrics.saw(ReportSpeculation("resp_3", "used", 1.0))
         metrics.saw(ReportDismissal("echo", 100, 900))
         metrics.saw(Emit(ResponseDone(done)))
+        metrics.saw(ReportRoute("llm", "resp_1", ROUTE))
         metrics.ignored_member()
         metrics.quota_refused("tokens")
         metrics.admission_refused("invalid_api_key")
@@ -182,6 +189,8 @@ def test_everything_is_counted_under_its_name() -> None:
         'parley_speculations_total{outcome="used"}': 2,
         'parley_speculation_seconds_total{outcome="revoked"}': 0.5,
         'parley_speculation_seconds_total{outcome="used"}': 1.75,
+        'parley_routed_total{model="lab/large",router="support",stage="llm"}': 1,
+        'parley_route_failures_total{code="provider_timeout",model="lab/small",stage="llm"}': 1,
         'parley_interruptions_dismissed_total{reason="echo"}': 1,
         'parley_errors_total{code="provider_timeout",where="transcription"}': 1,
         'parley_errors_total{code="server_error",where="event"}': 1,
