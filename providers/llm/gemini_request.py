@@ -124,8 +124,9 @@ def _said(message: AssistantMessage, name: str, model: GeminiModel, ids: dict[st
             signature = UNSIGNED if model.signs and at == 0 else ""
         else:
             given_id, signature = _text(own.get("id")), _text(own.get("signature"))
+        ids[call.id] = given_id  # an earlier call may have had the same of ours
         if given_id:
-            wire["id"] = ids[call.id] = given_id
+            wire["id"] = given_id
         parts.append({"functionCall": wire} | ({"thoughtSignature": signature} if signature else {}))
     return parts
 

@@ -27,6 +27,7 @@ __all__ = [
     "FakeClaude",
     "MessageReply",
     "anthropic_error",
+    "body_problem",
     "overloaded",
     "rate_limited",
 ]
@@ -127,8 +128,13 @@ def _refused(request: RecordedRequest, models: Mapping[str, FakeClaude]) -> Repl
     model = models.get(body["model"])
     if model is None:
         return anthropic_error(404, f"model: {body['model']}", "not_found_error")
-    problem = _settings_problem(body, model) or _turns_problem(body, model)
+    problem = body_problem(body, model)
     return anthropic_error(400, problem) if problem else None
+
+
+def body_problem(body: Mapping[str, Any], model: FakeClaude) -> str | None:
+    """What the service would say against a body; None: nothing."""
+    return _settings_problem(body, model) or _turns_problem(body, model)
 
 
 def _settings_problem(body: Mapping[str, Any], model: FakeClaude) -> str | None:

@@ -35,6 +35,7 @@ __all__ = [
     "ContentReply",
     "FakeGemini",
     "FakeGeminiModel",
+    "body_problem",
     "exhausted",
     "plain_error",
     "signed",
@@ -122,12 +123,17 @@ class FakeGemini(HttpService):
         if model is None:
             text = f"models/{name} is not found for API version {version}, or is not supported for"
             return error_reply(404, f"{text} generateContent.", "NOT_FOUND")
-        problem = _unknown_member(body) or _settings_problem(body, model) or _contents_problem(body, model)
+        problem = body_problem(body, model)
         return _invalid(problem) if problem else None
 
 
 def _invalid(message: str) -> Reply:
     return error_reply(400, message, "INVALID_ARGUMENT")
+
+
+def body_problem(body: Mapping[str, Any], model: FakeGeminiModel) -> str | None:
+    """What the service would say against a body; None: nothing."""
+    return _unknown_member(body) or _settings_problem(body, model) or _contents_problem(body, model)
 
 
 def _in_camel_case(value: Any, path: str = "") -> Any:

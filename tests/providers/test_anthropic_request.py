@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
 
 from providers.anthropic import AnthropicProvider
 from providers.contracts import (
@@ -21,11 +22,13 @@ from providers.contracts import (
     ToolMessage,
     UserMessage,
 )
-from providers.llm.anthropic_request import BEGIN, GO_ON
+from providers.llm.anthropic_request import BEGIN, GO_ON, Shape, messages_body
+from providers.llm.claude_models import claude_model
 from tests.fakes.anthropic_api import (
     FakeAnthropic,
     MessageReply,
     anthropic_error,
+    body_problem,
 )
 from tests.fakes.openai_api import FakeCall
 from tests.providers.anthropic_lab import (
@@ -43,6 +46,7 @@ from tests.providers.anthropic_lab import (
     collect,
     settings,
 )
+from tests.providers.conversations import requests
 from tests.providers.test_openai_chat import text_of
 
 
@@ -395,3 +399,39 @@ async def test_a_model_that_thinks_is_kept_from_it_to_make_it_call(fake: FakeAnt
     assert "tool_choice" not in newest
     assert newest["messages"][-1]["role"] == "system"
     assert "call of one of your tools" in newest["messages"][-1]["content"][0]["text"]
+
+
+# --- Every conversation ------------------------------------------------------------------------------
+
+STATES = (
+    "",
+    '{"gemini": {"model": "x"}}',
+    *(
+        json.dumps({"anthropic": {"model": model, "after_text": late, "thinking": THOUGHTS}})
+        for model in MODELS
+        for late in (False, True)
+    ),
+)
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name != OLD])
+@given(requests(STATES))
+def test_every_conversation_is_put_in_the_shape_that_the_service_wants(
+    name: str, request: LlmRequest
+) -> None:
+    body = messages_body(request, name, claude_model(name))
+
+    assert body_problem(body, MODELS[name]) is None
+
+
+@given(requests([state for state in STATES if '"after_text": true' not in state]))
+def test_every_conversation_is_put_in_shape_for_a_model_that_thinks_by_budget(request: LlmRequest) -> None:
+    body = messages_body(request, OLD, claude_model(OLD))
+
+    problem = body_problem(body, MODELS[OLD])
+
+    # Text that came before its thoughts is refused by older models; see the shape without thoughts.
+    assert problem is None or "must start with a thinking block" in problem
+    assert (
+        body_problem(messages_body(request, OLD, claude_model(OLD), Shape(echoes=False)), MODELS[OLD]) is None
+    )

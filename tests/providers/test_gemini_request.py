@@ -1,10 +1,12 @@
 """Gemini's own API: what goes out, and what comes back with the results of calls."""
 
+import json
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
 
 from providers.contracts import (
     AssistantMessage,
@@ -21,13 +23,16 @@ from providers.contracts import (
     UserMessage,
 )
 from providers.gemini import GeminiProvider
-from providers.llm.gemini_request import BEGIN, GO_ON, UNSIGNED
+from providers.llm.gemini_models import gemini_model
+from providers.llm.gemini_request import BEGIN, GO_ON, UNSIGNED, content_body
 from tests.fakes.gemini_api import (
     ContentReply,
     FakeGemini,
+    body_problem,
     signed,
 )
 from tests.fakes.openai_api import FakeCall
+from tests.providers.conversations import requests
 from tests.providers.gemini_lab import (
     ASK,
     ASK_WITH_TOOLS,
@@ -280,3 +285,26 @@ async def test_calls_of_another_model_are_marked_where_signatures_are_demanded(
     ]
     assert new["contents"][2]["parts"][0]["functionResponse"]["id"] == "c1"
     assert old["contents"][1]["parts"] == [{"functionCall": call}]
+
+
+# --- Every conversation ------------------------------------------------------------------------------
+
+STATES = (
+    "",
+    '{"anthropic": {"model": "x"}}',
+    *(
+        json.dumps({"gemini": {"model": model, "id": "fc", "signature": signed("x")}})
+        for model in MODELS
+        if model != "a/b ?c"
+    ),
+)
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "a/b ?c"])
+@given(requests(STATES))
+def test_every_conversation_is_put_in_the_shape_that_the_service_wants(
+    name: str, request: LlmRequest
+) -> None:
+    body = content_body(request, name, gemini_model(name))
+
+    assert body_problem(body, MODELS[name]) is None
