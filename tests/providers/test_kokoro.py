@@ -8,13 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from providers.contracts import SpeechChunk, TextMark, TtsOptions, Voice
+from openparley.testing import TTS_CHECKS, Check
+from providers.contracts import SpeechChunk, TextMark, Tts, TtsOptions, Voice
 from providers.errors import InvalidRequestError, ProviderError
+from providers.local import LocalProvider
 from providers.onnx import open_model
+from providers.provider import ProviderSettings
 from providers.tts.computed import Stop, StoppableSession
 from providers.tts.espeak import EspeakTts
 from providers.tts.kokoro import KokoroTts, _language
-from tests.providers.tiny_voices import write_tiny_kokoro
+from tests.providers.tiny_voices import write_endless_model, write_tiny_kokoro
 
 pytest.importorskip("kokoro_onnx", reason="the extra 'kokoro' is not installed")
 
@@ -49,6 +52,25 @@ def samples(chunks: list[SpeechChunk]) -> int:
 
 def marks(chunks: list[SpeechChunk]) -> list[TextMark]:
     return [mark for chunk in chunks for mark in chunk.marks]
+
+
+@pytest.mark.parametrize("check", TTS_CHECKS.values(), ids=TTS_CHECKS)
+async def test_it_keeps_the_contract(check: Check[Tts], tts: KokoroTts) -> None:
+    await check(tts)
+
+
+async def test_the_provider_loads_it_from_a_folder_of_the_user(tmp_path: Path) -> None:
+    write_tiny_kokoro(tmp_path / "kokoro")
+    (tmp_path / "kokoro" / "tiny.onnx").rename(tmp_path / "kokoro" / "kokoro-v1.0.onnx")
+    (tmp_path / "kokoro" / "voices.bin").rename(tmp_path / "kokoro" / "voices-v1.0.bin")
+    local = LocalProvider(ProviderSettings("local", {"models": str(tmp_path), "threads": 1}))
+
+    engine = local.tts("kokoro")
+
+    assert isinstance(engine, KokoroTts)
+    assert engine is local.tts("kokoro")
+    assert samples(await speech(engine, "Hello.", voice="af_heart")) > 0
+    await local.aclose()
 
 
 async def test_voices_are_listed_with_their_languages(tts: KokoroTts) -> None:
@@ -184,6 +206,18 @@ def test_an_inference_that_nobody_waits_for_ends(tmp_path: Path) -> None:
         with pytest.raises(Exception, match="terminate"):
             session.run(None, inputs)
     assert len(session.run(None, inputs)) == 2
+
+
+def test_an_inference_is_stopped_in_its_middle(tmp_path: Path) -> None:
+    session = StoppableSession(open_model(write_endless_model(tmp_path / "endless.onnx")), "endless.onnx")
+    stop = Stop()
+    timer = threading.Timer(0.1, stop.set)
+    timer.start()
+
+    with session.until(stop), pytest.raises(Exception, match="terminate"):
+        session.run(None, {"times": np.array(1 << 40, np.int64)})
+
+    timer.join()
 
 
 async def test_closing_the_engine_ends_its_threads(tmp_path: Path) -> None:

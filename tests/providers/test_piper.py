@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from providers.contracts import SpeechChunk, TextMark, TtsOptions, Voice
+from openparley.testing import TTS_CHECKS, Check
+from providers.contracts import SpeechChunk, TextMark, Tts, TtsOptions, Voice
 from providers.errors import InvalidRequestError, ProviderError
+from providers.local import LocalProvider
+from providers.provider import ProviderSettings
 from providers.tts.piper import PiperTts
 from tests.providers.tiny_voices import FRAME, FRAMES, write_tiny_piper
 
@@ -44,6 +47,23 @@ def samples(chunks: list[SpeechChunk]) -> int:
 
 def marks(chunks: list[SpeechChunk]) -> list[TextMark]:
     return [mark for chunk in chunks for mark in chunk.marks]
+
+
+@pytest.mark.parametrize("check", TTS_CHECKS.values(), ids=TTS_CHECKS)
+async def test_it_keeps_the_contract(check: Check[Tts], tts: PiperTts) -> None:
+    await check(tts)
+
+
+async def test_the_provider_loads_it_from_a_folder_of_the_user(tmp_path: Path) -> None:
+    write_tiny_piper(tmp_path / "piper-en_US-lessac-medium", "en_US-lessac-medium")
+    local = LocalProvider(ProviderSettings("local", {"models": str(tmp_path), "threads": 1}))
+
+    engine = local.tts("piper-en_US-lessac-medium")
+
+    assert isinstance(engine, PiperTts)
+    assert engine is local.tts("piper-en_US-lessac-medium")
+    assert samples(await speech(engine, "Hello.", voice="Dennis")) > 0
+    await local.aclose()
 
 
 async def test_text_becomes_sound_in_chunks_of_a_second_at_most(tts: PiperTts) -> None:

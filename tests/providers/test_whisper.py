@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 
-from providers.contracts import SttEvent, SttOptions, TranscriptDelta, TranscriptFinal, TranscriptGuess
+from openparley.testing import STT_CHECKS, Check
+from providers.contracts import Stt, SttEvent, SttOptions, TranscriptDelta, TranscriptFinal, TranscriptGuess
 from providers.errors import ProviderError
+from providers.local import LocalProvider
+from providers.provider import ProviderSettings
 from providers.stt.whisper import WhisperSettings, WhisperStt, whisper_language
 from tests.providers.tiny_whisper import HELLO, PROMPTED, write_tiny_whisper
 from tests.speech import recording, silence
@@ -55,6 +58,23 @@ def final(events: list[SttEvent]) -> TranscriptFinal:
     (last,) = [event for event in events if isinstance(event, TranscriptFinal)]
     assert events[-1] is last
     return last
+
+
+@pytest.mark.parametrize("check", STT_CHECKS.values(), ids=STT_CHECKS)
+async def test_it_keeps_the_contract(check: Check[Stt], stt: WhisperStt) -> None:
+    await check(stt)
+
+
+async def test_the_provider_loads_it_from_a_folder_of_the_user(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "whisper-tiny").symlink_to(folder)
+    options = {"models": str(tmp_path), "whisper_device": "cpu", "threads": 1, "whisper_beam_size": 2}
+    local = LocalProvider(ProviderSettings("local", options))
+
+    engine = local.stt("whisper-tiny")
+
+    assert isinstance(engine, WhisperStt)
+    assert final(await transcript(engine, speech())).text == HELLO
+    await local.aclose()
 
 
 async def test_speech_becomes_words_of_a_language(stt: WhisperStt) -> None:

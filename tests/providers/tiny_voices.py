@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-__all__ = ["FRAME", "FRAMES", "write_tiny_kokoro", "write_tiny_piper"]
+__all__ = ["FRAME", "FRAMES", "write_endless_model", "write_tiny_kokoro", "write_tiny_piper"]
 
 FRAMES = 4  # per phoneme, at the usual speed
 FRAME = 256  # samples
@@ -88,6 +88,31 @@ def write_tiny_kokoro(folder: Path, *, durations: bool = True) -> Path:
     return folder
 
 
+def write_endless_model(path: Path) -> Path:
+    """Adds one to a number as many times as it is told."""
+    onnx: Any = pytest.importorskip("onnx", reason="models for tests are made with onnx")
+    helper, types = onnx.helper, onnx.TensorProto
+    step = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go_on"], ["still"]),
+            helper.make_node("Add", ["before", "one"], ["after"]),
+        ],
+        "step",
+        [
+            helper.make_tensor_value_info("index", types.INT64, []),
+            helper.make_tensor_value_info("go_on", types.BOOL, []),
+            helper.make_tensor_value_info("before", types.INT64, [1]),
+        ],
+        [
+            helper.make_tensor_value_info("still", types.BOOL, []),
+            helper.make_tensor_value_info("after", types.INT64, [1]),
+        ],
+    )
+    nodes = [helper.make_node("Loop", ["times", "", "one"], ["sum"], body=step)]
+    _save(onnx, path, nodes, [helper.make_tensor_value_info("times", types.INT64, [])], ["sum"])
+    return path
+
+
 def _sound(helper: Any, types: Any, phonemes: str, durations: str, output: str) -> list[Any]:
     """A wave as long as the durations, as loud as the first phoneme's number makes it."""
     return [
@@ -121,7 +146,9 @@ def _save(onnx: Any, path: Path, nodes: list[Any], inputs: list[Any], outputs: l
         "tiny",
         inputs,
         [
-            helper.make_tensor_value_info(name, types.INT64 if name == "duration" else types.FLOAT, None)
+            helper.make_tensor_value_info(
+                name, types.INT64 if name in ("duration", "sum") else types.FLOAT, None
+            )
             for name in outputs
         ],
         [onnx.numpy_helper.from_array(value, name) for name, value in constants.items()],
