@@ -99,6 +99,10 @@ class WindowedStt:
         """What hears one utterance; subclasses say."""
         raise NotImplementedError
 
+    def step(self, options: SttOptions) -> int:
+        """After how many samples of speech without a pause another look is taken."""
+        return STEPS[options.delay]
+
     async def transcribe(
         self, audio: AsyncIterator[bytes], options: SttOptions
     ) -> AsyncGenerator[SttEvent, None]:
@@ -108,7 +112,7 @@ class WindowedStt:
         fails.
         """
         ear = self.begin(options)
-        utterance = Utterance(STEPS[options.delay])
+        utterance = Utterance(self.step(options))
         chunk: asyncio.Task[bytes | None] | None = asyncio.create_task(_next(audio))
         run: _Run | None = None
         try:

@@ -167,6 +167,16 @@ async def test_words_come_with_their_probabilities_when_asked(stt: WhisperStt) -
     assert len(last.logprobs) == 3
 
 
+async def test_a_slow_machine_looks_less_often(folder: Path) -> None:
+    own = WhisperStt(folder, NAME, WhisperSettings(device="cpu", threads=1))
+
+    assert own.step(SttOptions(delay="xhigh")) == 4 * RATE
+    own._seconds = 3.0
+    assert own.step(SttOptions(delay="minimal")) == 6 * RATE
+    assert final(await transcript(own, speech())).text == HELLO
+    await own.aclose()
+
+
 @pytest.mark.parametrize("ms", [0, 300, 14_000])
 async def test_silence_has_no_words(stt: WhisperStt, ms: int) -> None:
     assert await transcript(stt, silence(ms, RATE)) == [TranscriptFinal("")]
