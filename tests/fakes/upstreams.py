@@ -127,7 +127,7 @@ def _http(
 ) -> Callable[[Any, FaultName], None]:
     """For services over HTTP: the name of the fake's endpoint, and what it answers by default.
 
-    `start`: pieces of the answer that come before it breaks.
+    `start`: pieces of the answer before anything is heard or said.
     """
 
     def broken(*steps: Step) -> Any:
@@ -190,7 +190,6 @@ _ALL = (
     Upstream(
         "anthropic/claude-haiku-4-5", "llm", _anthropic, _http("messages", MessageReply(text=SAID)), QUICK
     ),
-    # Its first piece has text already.
     Upstream(
         "gemini/gemini-2.5-flash",
         "llm",
@@ -204,7 +203,7 @@ _ALL = (
         "openai-compatible/gpt-transcribe",
         "stt",
         _openai,
-        _http("transcriptions", TranscriptionReply(text=HEARD)),
+        _http("transcriptions", TranscriptionReply(text=HEARD), start=0),
         QUICK,
         "/v1",
     ),
@@ -232,7 +231,7 @@ _ALL = (
         "openai-compatible/gpt-4o-mini-tts",
         "tts",
         _openai,
-        _http("speech", SpeechReply(), "audio/pcm"),
+        _http("speech", SpeechReply(), "audio/pcm", start=0),
         QUICK,
         "/v1",
     ),
