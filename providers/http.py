@@ -151,7 +151,11 @@ class HttpClient:
     @asynccontextmanager
     async def post_json(self, path: str, body: Mapping[str, Any]) -> AsyncGenerator[Answer, None]:
         """Post a JSON object; the answer may have any status."""
-        data = orjson.dumps(body)
+        try:
+            data = orjson.dumps(body)
+        except TypeError:  # a schema from a client, hundreds of levels deep
+            message = f"the request to {self.provider} is nested too deeply"
+            raise InvalidRequestError(message, provider=self.provider) from None
         make: Body = (lambda: io.BytesIO(data)) if len(data) > LARGE_BODY_BYTES else (lambda: data)
         async with self._request("POST", path, make, {"Content-Type": "application/json"}) as answer:
             yield answer

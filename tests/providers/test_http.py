@@ -422,3 +422,40 @@ def test_a_parameter_is_renamed_only_once() -> None:
 
     assert quirks.learn({"x": 1}, refusal("no", "unsupported_parameter", "x"))
     assert not quirks.learn({"y": 1}, refusal("no", "unsupported_parameter", "y"))
+
+
+async def test_a_body_that_is_nested_too_deeply_is_refused(fake: FakeOpenAI) -> None:
+    schema: dict[str, Any] = {}
+    for _ in range(1000):
+        schema = {"properties": schema}
+
+    async with client_of(fake.base_url) as client:
+        with pytest.raises(InvalidRequestError, match="nested too deeply"):
+            async with client.post_json("/chat/completions", ASKED | {"tools": [schema]}):
+                pass
+
+
+async def test_warming_opens_one_connection_that_the_first_request_uses() -> None:
+    connections: list[int] = []
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(1)
+        while (head := await reader.readuntil(b"\r\n\r\n")).startswith((b"HEAD", b"GET")):
+            body = b"" if head.startswith(b"HEAD") else b"{}"
+            writer.write(
+                b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n" + body
+            )
+            await writer.drain()
+
+    async with raw_server(handle) as url, client_of(url) as client:
+        for _ in range(3):
+            await client.warm()
+        async with client.get("/models") as answer:
+            assert await answer.json() == {}
+
+    assert len(connections) == 1
+
+
+async def test_warming_never_fails() -> None:
+    async with client_of("http://127.0.0.1:1") as client:
+        await client.warm()
