@@ -33,13 +33,27 @@ BUNDLED = (
 class LocalOptions(ProviderOptions):
     """The options of a `local` table."""
 
-    smart_turn: Path | None = None  # its weights; None: those of the wheel, else downloaded ones
-    hub: str | None = None  # where `download` gets weights; None: HF_ENDPOINT, else the public model hub
-    models: Path | None = None  # folders of weights named as models, looked at before downloaded ones
-    threads: int | None = Field(default=None, ge=1, le=64)  # per inference of Whisper, Kokoro and Piper
-    whisper_device: Literal["auto", "cpu", "cuda"] = "auto"
-    whisper_compute_type: str = "auto"  # as CTranslate2 names it, such as int8 or float16
-    whisper_beam_size: int = Field(default=1, ge=1, le=20)
+    smart_turn: Path | None = Field(
+        None, description="Weights of Smart Turn; unset: those of the wheel, else downloaded ones."
+    )
+    hub: str | None = Field(
+        None,
+        description="Where `parley download` gets weights; unset: HF_ENDPOINT, else the public model hub.",
+    )
+    models: Path | None = Field(
+        None, description="A folder of folders named as models, looked at before what was downloaded."
+    )
+    threads: int | None = Field(
+        None,
+        ge=1,
+        le=64,
+        description="Per inference of Whisper, Kokoro and Piper; unset: as the cores allow.",
+    )
+    whisper_device: Literal["auto", "cpu", "cuda"] = Field("auto", description="What Whisper computes on.")
+    whisper_compute_type: str = Field(
+        "auto", description="As CTranslate2 names it, such as int8 or float16; auto: the fastest there is."
+    )
+    whisper_beam_size: int = Field(1, ge=1, le=20, description="How many readings Whisper follows at once.")
 
 
 class LocalProvider(Provider):
