@@ -6,7 +6,6 @@ Where this environment has no such packages, their tests run in one that uv make
 import json
 import os
 import subprocess
-import sys
 import tomllib
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,7 +21,7 @@ from providers.stt.moonshine import MoonshineStt
 from providers.stt.moonshine_model import read_tokens, read_vocabulary
 from providers.weights import wheel_file
 from providers.weights_catalog import CATALOG
-from tests.clients.environments import inherited_variables, interpreter_with
+from tests.clients.environments import INSTALL_PATIENCE, inherited_variables, interpreter_with
 from tests.speech import recording
 
 ROOT = Path(__file__).parents[2]
@@ -31,6 +30,7 @@ EXTRAS = {"whisper": "faster_whisper", "kokoro": "kokoro_onnx", "piper": "piper"
 # would bring gigabytes of dependencies; the recording that the tests want is found in this environment's.
 NEEDED = ("aiohttp", "av", "espeakng-loader", "filelock", "onnx", "platformdirs", "pydantic")
 TOOLS = ("pytest", "pytest-asyncio", "pytest-timeout")
+PATIENCE = 200  # seconds; they take some ten
 
 
 @pytest.fixture
@@ -133,7 +133,8 @@ def test_a_moonshine_without_its_files_is_named(tmp_path: Path) -> None:
         MoonshineStt(folder=tmp_path)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.clients  # it wants a package registry, as theirs do
+@pytest.mark.timeout(2 * INSTALL_PATIENCE + PATIENCE)
 def test_the_engines_work_where_their_packages_are(packages: Path, tmp_path: Path) -> None:
     if all(find_spec(module) is not None for module in (*EXTRAS.values(), "onnx")):
         pytest.skip("they are installed here, so their tests run here")
@@ -158,7 +159,7 @@ def test_the_engines_work_where_their_packages_are(packages: Path, tmp_path: Pat
         },
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=PATIENCE,
         check=False,
     )  # fmt: skip
 
@@ -186,7 +187,3 @@ async def _words(stt: Any) -> str:
     events = [event async for event in stt.transcribe(audio(), SttOptions())]
     assert isinstance(events[-1], TranscriptFinal)
     return events[-1].text
-
-
-if sys.platform == "win32":
-    pytestmark = pytest.mark.skip(reason="the carrier of recordings is linked")
