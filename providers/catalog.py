@@ -73,6 +73,7 @@ CATALOG: Mapping[str, Service] = {
         base_url="https://api.mistral.ai/v1",
         key_variables=("MISTRAL_API_KEY",),
         default_llm="mistral-small-latest",
+        options={"user_speaks_last": True},
     ),
     "deepseek": Service(
         base_url="https://api.deepseek.com/v1",

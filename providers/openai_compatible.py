@@ -1,19 +1,15 @@
 """The provider of kind "openai-compatible": OpenAI itself and every server that offers the same routes."""
 
 import os
-import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, TypeVar
-from urllib.parse import urlsplit
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from providers.contracts import Llm, ModelInfo, Stt, Tts, Voice
-from providers.errors import UnknownModelError
-from providers.http import HttpClient, Timeouts
 from providers.llm.openai_chat import OpenAIChatLlm
-from providers.options import ProviderOptions, read_options
-from providers.provider import Provider, ProviderSettings
+from providers.provider import ProviderSettings
+from providers.remote import HttpOptions, RemoteProvider, long_words
 from providers.stt.openai_realtime import OpenAIRealtimeStt, is_realtime_only
 from providers.stt.openai_transcriptions import OpenAITranscriptionStt
 from providers.tts.openai_speech import MAX_INPUT_CHARS, OPENAI_VOICES, OpenAISpeechTts
@@ -21,12 +17,9 @@ from providers.tts.openai_speech import MAX_INPUT_CHARS, OPENAI_VOICES, OpenAISp
 __all__ = ["OpenAICompatibleOptions", "OpenAICompatibleProvider"]
 
 OPENAI_BASE_URL = "https://api.openai.com/v1"
-MAX_ENGINES = 256  # names come from clients; engines are cheap to make again
-
-Engine = TypeVar("Engine")
 
 
-class OpenAICompatibleOptions(ProviderOptions):
+class OpenAICompatibleOptions(HttpOptions):
     """What a `[providers.NAME]` table of this kind may hold, besides `kind` and `api_key_env`."""
 
     base_url: str | None = Field(None, description="Address up to and including /v1; `openai` has one.")
@@ -54,51 +47,37 @@ class OpenAICompatibleOptions(ProviderOptions):
         False,
         description="Whether it wants its reasoning back with the calls that it led to, as DeepSeek does.",
     )
+    user_speaks_last: bool = Field(
+        False, description="Whether it refuses conversations that end with the assistant, as Mistral does."
+    )
     realtime_transcription: bool | None = Field(
         None, description="Whether it transcribes over /v1/realtime; unset: models that have no other way."
     )
     sample_rate: int = Field(24_000, ge=8_000, le=48_000, description="Hertz of the PCM that speech returns.")
     max_input_chars: int = Field(MAX_INPUT_CHARS, ge=16, description="Longest text of one speech request.")
-    connect_timeout: float = Field(5.0, gt=0, description="Seconds to reach the server.")
-    first_byte_timeout: float = Field(30.0, gt=0, description="Seconds from the request to the first byte.")
-    gap_timeout: float = Field(15.0, gt=0, description="Seconds between two pieces of an answer.")
-    total_timeout: float = Field(600.0, gt=0, description="Seconds for a whole answer.")
-    proxy_from_env: bool = Field(False, description="Whether HTTP_PROXY, HTTPS_PROXY and .netrc are used.")
 
 
-class OpenAICompatibleProvider(Provider):
+class OpenAICompatibleProvider(RemoteProvider[OpenAICompatibleOptions]):
     """Serves language models, transcription and speech over one shared HTTP session.
 
     Raises `ValueError` for options that are unknown or wrong. Whether the upstream has a model is known only
     once it is asked, so every name gets an engine.
     """
 
+    max_engines: ClassVar[int] = 256
+
     def __init__(self, settings: ProviderSettings) -> None:
-        super().__init__(settings)
-        self._options = options = read_options(settings, OpenAICompatibleOptions)
+        super().__init__(settings, OpenAICompatibleOptions)
+        options = self._options
         self._is_openai = settings.name == "openai"
-        base_url = _base_url(settings.name, options.base_url)
-        key = (settings.api_key or "").strip()
-        if not key.isascii() or not key.isprintable():
-            raise ValueError(f"provider '{settings.name}': the key holds characters that no key has")
-        headers = _headers(settings.name, options)
-        if key and "authorization" not in map(str.lower, headers):
-            headers["Authorization"] = f"Bearer {key}"
-        self._http = HttpClient(
-            settings.name,
-            base_url,
-            headers=headers,
-            secrets=(key, *_long_words(options.headers.values())),
-            timeouts=Timeouts(
-                connect=options.connect_timeout,
-                first_byte=options.first_byte_timeout,
-                gap=options.gap_timeout,
-                total=options.total_timeout,
-            ),
-            proxy_from_env=options.proxy_from_env,
-        )
-        self._engines: dict[tuple[type, str], Any] = {}
-        self._lock = threading.Lock()  # engines are asked for from worker threads
+        env: Mapping[str, str] = os.environ if self._is_openai else {}
+        base_url = options.base_url
+        if self._is_openai:
+            base_url = base_url or env.get("OPENAI_BASE_URL") or OPENAI_BASE_URL
+        headers = _headers(options, env)
+        if "authorization" not in map(str.lower, headers):
+            headers |= self._key_header("Authorization", "Bearer ")
+        self._http = self._client(headers, base_url=base_url, secrets=long_words(options.headers))
 
     def models(self) -> Sequence[ModelInfo]:
         options = self._options
@@ -122,6 +101,7 @@ class OpenAICompatibleProvider(Provider):
                 extra_body=options.extra_body,
                 sees_images=options.vision is not False,
                 echo_reasoning=options.echo_reasoning,
+                user_speaks_last=options.user_speaks_last,
             ),
         )
 
@@ -151,51 +131,11 @@ class OpenAICompatibleProvider(Provider):
             ),
         )
 
-    async def aclose(self) -> None:
-        await self._http.aclose()
 
-    def _engine(self, kind: type[Engine], model: str, make: Callable[[], Engine]) -> Engine:
-        if not model.strip():
-            raise UnknownModelError(f"provider '{self.name}': the name of the model is missing")
-        with self._lock:
-            if (kind, model) not in self._engines:
-                if len(self._engines) >= MAX_ENGINES:
-                    self._engines.pop(next(iter(self._engines)))
-                self._engines[kind, model] = make()
-            engine: Engine = self._engines[kind, model]
-            return engine
-
-
-def _base_url(name: str, configured: str | None) -> str:
-    if name == "openai":
-        configured = configured or os.environ.get("OPENAI_BASE_URL") or OPENAI_BASE_URL
-    if not configured:
-        raise ValueError(f"provider '{name}': base_url is missing, such as \"http://127.0.0.1:8080/v1\"")
-    parts = urlsplit(configured.strip())
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"provider '{name}': base_url must start with http:// or https:// and name a host")
-    try:
-        _ = parts.port
-    except ValueError as error:
-        raise ValueError(f"provider '{name}': base_url: {error}") from None
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError(f"provider '{name}': base_url may hold neither credentials nor a query")
-    return configured.strip()
-
-
-def _long_words(values: Iterable[str]) -> list[str]:
-    """What may be a secret in a header, such as both halves of "Token abc...", but no flags and versions."""
-    return [word for value in values for word in value.split() if len(word) >= 8]
-
-
-def _headers(name: str, options: OpenAICompatibleOptions) -> dict[str, str]:
-    env: Mapping[str, str] = os.environ if name == "openai" else {}
+def _headers(options: OpenAICompatibleOptions, env: Mapping[str, str]) -> dict[str, str]:
     headers = dict(options.headers)
     if organization := options.organization or env.get("OPENAI_ORG_ID"):
         headers["OpenAI-Organization"] = organization
     if project := options.project or env.get("OPENAI_PROJECT_ID"):
         headers["OpenAI-Project"] = project
-    for header, value in headers.items():
-        if not (header.isascii() and header.isprintable() and value.isprintable()):
-            raise ValueError(f"provider '{name}': header {header!a} has characters that none may have")
     return headers

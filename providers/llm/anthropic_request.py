@@ -27,13 +27,13 @@ from providers.contracts import (
 from providers.llm.claude_models import ClaudeModel
 from providers.llm.data_uris import read_data_uri
 from providers.llm.json_objects import read_object
+from providers.llm.openai_chat_request import GO_ON
 
 __all__ = ["STATE", "Shape", "messages_body"]
 
 STATE = "anthropic"  # the member of `ToolCall.state` that is ours
 
 BEGIN = "(The conversation begins.)"  # where there is nothing that the model could answer to
-GO_ON = "(Go on.)"  # newer models do not continue what an assistant has said last
 
 MIN_BUDGET = 1_024  # tokens; the service refuses less
 _BUDGETS = {"low": 1_024, "medium": 4_096, "high": 8_192, "xhigh": 16_384}

@@ -25,13 +25,13 @@ from providers.contracts import (
 from providers.llm.data_uris import read_data_uri
 from providers.llm.gemini_models import LEVELS, GeminiModel
 from providers.llm.json_objects import read_object
+from providers.llm.openai_chat_request import GO_ON
 
 __all__ = ["STATE", "UNSIGNED", "content_body"]
 
 STATE = "gemini"  # the member of `ToolCall.state` that is ours
 
 BEGIN = "(The conversation begins.)"  # where there is nothing that the model could answer to
-GO_ON = "(Go on.)"  # newer models do not continue what they said last
 
 # What Google documents for calls that its model did not make, or whose signature is lost.
 UNSIGNED = "skip_thought_signature_validator"

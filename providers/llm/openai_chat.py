@@ -12,7 +12,7 @@ import orjson
 from providers.contracts import LlmEvent, LlmFinished, LlmRequest, LlmUsage, TextDelta
 from providers.errors import BadAnswerError, ConnectionFailedError, OverloadedError, ProviderError
 from providers.http import Answer, HttpClient
-from providers.llm.openai_chat_request import chat_body
+from providers.llm.openai_chat_request import GO_ON, chat_body
 from providers.llm.think_filter import ThinkFilter
 from providers.llm.tool_fragments import ToolFragments
 from providers.llm.vision import without_images
@@ -63,8 +63,11 @@ class OpenAIChatLlm:
         extra_body: Mapping[str, Any] | None = None,
         sees_images: bool = True,
         echo_reasoning: bool = False,
+        user_speaks_last: bool = False,
     ) -> None:
-        """`echo_reasoning`: the server wants its reasoning back with the calls that it led to."""
+        """`echo_reasoning`: the server wants its reasoning back with the calls that it led to;
+        `user_speaks_last`: it refuses a conversation that ends with the assistant.
+        """
         self._http = http
         self._model = model
         self._max_tokens_field = max_tokens_field
@@ -72,6 +75,7 @@ class OpenAIChatLlm:
         self._extra_body = dict(extra_body or {})
         self._sees_images = sees_images
         self._echo_reasoning = echo_reasoning
+        self._user_speaks_last = user_speaks_last
         self._quirks = Quirks(_OPTIONAL, _OTHER_NAME)
 
     async def warm(self) -> None:
@@ -83,6 +87,8 @@ class OpenAIChatLlm:
         if not self._sees_images:
             request = without_images(request)
         whole = chat_body(request, self._model, self._max_tokens_field, self._system_role)
+        if self._user_speaks_last and whole["messages"] and whole["messages"][-1]["role"] == "assistant":
+            whole["messages"].append({"role": "user", "content": GO_ON})
         whole |= self._extra_members(request)
         for attempt in range(1, MAX_ATTEMPTS + 1):
             body = self._quirks.apply(whole)

@@ -18,7 +18,9 @@ from providers.contracts import (
     UserMessage,
 )
 
-__all__ = ["STATE", "chat_body"]
+__all__ = ["GO_ON", "STATE", "chat_body"]
+
+GO_ON = "(Go on.)"  # said for the user where a model must not be the last to have spoken
 
 STATE = "openai-compatible"  # the member of `ToolCall.state` that is ours
 

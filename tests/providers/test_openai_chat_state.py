@@ -110,3 +110,16 @@ async def test_settings_of_a_generation_go_out_and_refused_ones_are_left_out() -
     assert (body["frequency_penalty"], body["presence_penalty"]) == (0.25, -0.5)
     assert "top_p" not in body
     assert "stop" not in body
+
+
+async def test_a_user_speaks_last_where_the_server_insists(fake: FakeOpenAI) -> None:
+    request = replace(ASK, messages=(*ASK.messages, AssistantMessage("Hello, I am")))
+
+    await calls(fake, request)
+    await calls(fake, request, user_speaks_last=True)
+    await calls(fake, ASK, user_speaks_last=True)
+
+    last = [request.body["messages"][-1] for request in fake.chat.requests]
+    assert [message["role"] for message in last] == ["assistant", "user", "user"]
+    assert last[1]["content"] == "(Go on.)"
+    assert last[2]["content"] == "hi"
