@@ -57,7 +57,8 @@ _WORDS: Mapping[str, int] = {
 
 # How those say it that have no code for it: vLLM, llama.cpp, Anthropic, Google, Groq.
 _TOO_LONG = re.compile(
-    r"(?i)context (length|size|window|limit)|prompt is too long|input token count .* exceeds|reduce the length of"
+    r"(?i)context (length|size|window|limit)|prompt is too long"
+    r"|input token count .* exceeds|reduce the length of"
 )
 
 
