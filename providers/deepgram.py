@@ -1,16 +1,13 @@
 """The provider of kind "deepgram": transcription by Nova and Flux, speech by Aura, all over WebSocket."""
 
-import threading
-from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Literal, TypeVar
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from providers.contracts import ModelInfo, Stt, Tts
-from providers.errors import UnknownModelError
-from providers.http import HttpClient, Timeouts
-from providers.options import ProviderOptions, read_options
-from providers.provider import Provider, ProviderSettings
+from providers.provider import ProviderSettings
+from providers.remote import RemoteOptions, RemoteProvider
 from providers.stt.deepgram_flux import DeepgramFluxStt, FluxSettings
 from providers.stt.deepgram_nova import DeepgramNovaStt, NovaSettings
 from providers.tts.deepgram_aura import DeepgramAuraTts
@@ -18,15 +15,12 @@ from providers.tts.deepgram_aura import DeepgramAuraTts
 __all__ = ["DeepgramOptions", "DeepgramProvider"]
 
 BASE_URL = "https://api.deepgram.com"
-MAX_ENGINES = 64  # names come from clients; engines are cheap to make again
-
-Engine = TypeVar("Engine")
 
 
-class DeepgramOptions(ProviderOptions):
+class DeepgramOptions(RemoteOptions):
     """What a `[providers.NAME]` table of this kind may hold, besides `kind` and `api_key_env`."""
 
-    base_url: str = Field(BASE_URL, pattern=r"^https?://[^/?#@]+", description="Address of the API.")
+    base_url: str = Field(BASE_URL, description="Address of the API.")
     language: str = Field("multi", min_length=2, description="Nova: where a session names none.")
     endpointing: Literal[False] | Annotated[int, Field(ge=10, le=5000)] = Field(
         300, description="Nova: milliseconds of silence that settle a segment; or false."
@@ -45,38 +39,19 @@ class DeepgramOptions(ProviderOptions):
     )
     mip_opt_out: bool = Field(False, description="Whether to stay out of the model improvement program.")
     tags: list[str] = Field(default_factory=list, description="Labels for Deepgram's reports of usage.")
-    connect_timeout: float = Field(5.0, gt=0, description="Seconds to reach the server.")
     first_byte_timeout: float = Field(30.0, gt=0, description="Seconds from the first words to their sound.")
     gap_timeout: float = Field(10.0, gt=0, description="Seconds between two pieces of speech.")
     final_timeout: float = Field(10.0, gt=0, description="Seconds from the end of an utterance to its text.")
-    proxy_from_env: bool = Field(False, description="Whether HTTP_PROXY, HTTPS_PROXY and .netrc are used.")
 
 
-class DeepgramProvider(Provider):
+class DeepgramProvider(RemoteProvider[DeepgramOptions]):
     """Serves transcription and speech. Raises `ValueError` for options that are unknown or wrong."""
 
     def __init__(self, settings: ProviderSettings) -> None:
-        super().__init__(settings)
-        self._options = options = read_options(settings, DeepgramOptions)
-        key = (settings.api_key or "").strip()
-        if not key.isascii() or not key.isprintable():
-            raise ValueError(f"provider '{settings.name}': the API key has characters that no key has")
-        self._http = HttpClient(
-            settings.name,
-            options.base_url,
-            headers={"Authorization": f"Token {key}"} if key else {},
-            secrets=(key,),
-            timeouts=Timeouts(
-                connect=options.connect_timeout,
-                first_byte=options.first_byte_timeout,
-                gap=options.gap_timeout,
-            ),
-            proxy_from_env=options.proxy_from_env,
-        )
-        self._query = (("mip_opt_out", "true"),) if options.mip_opt_out else ()
-        self._tags = tuple(("tag", tag) for tag in options.tags)
-        self._engines: dict[tuple[str, str], Any] = {}
-        self._lock = threading.Lock()  # engines are asked for from worker threads
+        super().__init__(settings, DeepgramOptions)
+        self._http = self._client(self._key_header("Authorization", "Token "))
+        self._query = (("mip_opt_out", "true"),) if self._options.mip_opt_out else ()
+        self._tags = tuple(("tag", tag) for tag in self._options.tags)
 
     def models(self) -> Sequence[ModelInfo]:
         # Words do come with their times, but transcripts here carry none.
@@ -101,7 +76,7 @@ class DeepgramProvider(Provider):
                 query=query,
             )
             return self._engine(
-                "stt",
+                DeepgramFluxStt,
                 model,
                 lambda: DeepgramFluxStt(self._http, model, flux, done_within=options.final_timeout),
             )
@@ -114,33 +89,16 @@ class DeepgramProvider(Provider):
             query=query,
         )
         return self._engine(
-            "stt", model, lambda: DeepgramNovaStt(self._http, model, nova, done_within=options.final_timeout)
+            DeepgramNovaStt,
+            model,
+            lambda: DeepgramNovaStt(self._http, model, nova, done_within=options.final_timeout),
         )
 
     def tts(self, model: str) -> Tts:
         return self._engine(
-            "tts",
+            DeepgramAuraTts,
             model,
             lambda: DeepgramAuraTts(
                 self._http, model, query=self._query, begins_within=self._options.first_byte_timeout
             ),
         )
-
-    async def aclose(self) -> None:
-        with self._lock:
-            engines, self._engines = self._engines, {}
-        for engine in engines.values():
-            if isinstance(engine, DeepgramAuraTts):
-                await engine.aclose()
-        await self._http.aclose()
-
-    def _engine(self, kind: str, model: str, make: Callable[[], Engine]) -> Engine:
-        if not model.strip():
-            raise UnknownModelError(f"provider '{self.name}': the name of the model is missing")
-        with self._lock:
-            if (kind, model) not in self._engines:
-                if len(self._engines) >= MAX_ENGINES:
-                    self._engines.pop(next(iter(self._engines)))
-                self._engines[kind, model] = make()
-            engine: Engine = self._engines[kind, model]
-            return engine
