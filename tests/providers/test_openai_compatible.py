@@ -7,7 +7,7 @@ import pytest
 
 from providers.contracts import ModelInfo, SttOptions, TtsOptions
 from providers.errors import UnknownModelError
-from providers.openai_compatible import MAX_ENGINES, OpenAICompatibleProvider
+from providers.openai_compatible import OpenAICompatibleProvider
 from providers.provider import ProviderSettings
 from tests.fakes.openai_api import FakeOpenAI
 from tests.providers.test_openai_chat import ASK, collect, text_of
@@ -79,9 +79,9 @@ def test_engines_are_made_once_and_not_without_end() -> None:
 
     assert lab.llm("a") is lab.llm("a")
     assert lab.llm("a") is not lab.stt("a")  # type: ignore[comparison-overlap]
-    for at in range(2 * MAX_ENGINES):
+    for at in range(2 * lab.max_engines):
         lab.llm(f"model-{at}")
-    assert len(lab._engines) == MAX_ENGINES
+    assert len(lab._engines) == lab.max_engines
     with pytest.raises(UnknownModelError):
         lab.llm(" ")
 
