@@ -63,10 +63,18 @@ class LocalProvider(Provider):
         super().__init__(settings)
         self._options = read_options(settings, LocalOptions)
         self._engines: dict[str, Any] = {}
+        self._ready: tuple[ModelInfo, ...] | None = None
         # Several, so that others are to be had while a large one is being loaded; few, whatever is asked for.
         self._locks = tuple(threading.Lock() for _ in range(16))
 
     def models(self) -> Sequence[ModelInfo]:
+        """Those that are ready: what was downloaded or installed since the start is not among them."""
+        if self._ready is None:
+            names = [name for name, entry in CATALOG.items() if self._is_ready(name, entry)]
+            self._ready = (*BUNDLED, *(CATALOG[name].info for name in names))
+        return self._ready
+
+    def known_models(self) -> Sequence[ModelInfo]:
         return (*BUNDLED, *(entry.info for entry in CATALOG.values()))
 
     def vad(self, model: str) -> Vad:
@@ -164,6 +172,9 @@ class LocalProvider(Provider):
             )
         return folder
 
+    def _is_ready(self, model: str, entry: CatalogEntry) -> bool:
+        return self.advice(model) is None and self._folder(model, entry.weights) is not None
+
     def _folder(self, model: str, weights: WeightSet) -> Path | None:
         own = self._options.models.expanduser() / model if self._options.models else None
         return (find_set(weights, own) if own is not None else None) or find_set(weights)
@@ -189,7 +200,7 @@ class LocalProvider(Provider):
         if (engine := self._engines.get(model)) is not None and self._kind(model) == kind:
             return cast("T", engine)
         if self._kind(model) != kind:
-            names = [known.id for known in self.models() if known.kind == kind]
+            names = [known.id for known in self.known_models() if known.kind == kind]
             raise UnknownModelError(
                 f"provider '{self.name}' has no {kind} model '{model}'; it has {', '.join(names)}"
             )

@@ -84,6 +84,43 @@ _OPENAI = {
     "wendy": "sage",
 }
 
+_KOKORO = {
+    "alloy": "af_alloy",
+    "ash": "am_michael",
+    "ballad": "bm_george",
+    "coral": "af_bella",
+    "echo": "am_echo",
+    "fable": "bm_fable",
+    "onyx": "am_onyx",
+    "nova": "af_nova",
+    "sage": "bf_emma",
+    "shimmer": "af_sky",
+    "verse": "am_puck",
+    "marin": "af_heart",
+    "cedar": "am_fenrir",
+    "dennis": "am_michael",
+    "alex": "am_puck",
+    "ashley": "af_bella",
+    "clive": "bm_george",
+    "craig": "bm_lewis",
+    "deborah": "af_nova",
+    "edward": "am_echo",
+    "elizabeth": "af_sarah",
+    "hades": "am_onyx",
+    "jason": "am_liam",
+    "julia": "af_jessica",
+    "luna": "af_heart",
+    "mark": "am_adam",
+    "olivia": "bf_isabella",
+    "priya": "bf_alice",
+    "ronald": "bm_daniel",
+    "sarah": "af_sarah",
+    "shaun": "am_eric",
+    "theodore": "am_onyx",
+    "timothy": "am_fenrir",
+    "wendy": "bf_lily",
+}
+
 
 def _by_sex(men: str, women: str) -> dict[str, str]:
     """Those names, given to the voices of a family in turn."""
@@ -103,6 +140,7 @@ VOICES: Mapping[str, Mapping[str, str]] = {
     "Dennis": _INWORLD,
     "en-us+m3": _ESPEAK,
     "alloy": _OPENAI,
+    "af_heart": _KOKORO,
     "JBFqnCBsd6RMkjVDRZzb": _ELEVENLABS,
     "f786b574-daa5-4673-aa0c-cbe3e8534c02": _CARTESIA,
     "aura-2-thalia-en": _AURA_2,

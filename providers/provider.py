@@ -44,6 +44,10 @@ class Provider:
         """The models known without asking anybody; a remote provider may serve more than it lists."""
         return ()
 
+    def known_models(self) -> Sequence[ModelInfo]:
+        """All that it could have, also what would have to be downloaded first, for lists of what there is."""
+        return self.models()
+
     def llm(self, model: str) -> Llm:
         """The language model of that name; raises `UnknownModelError`."""
         raise UnknownModelError(f"provider '{self.name}' has no language models")

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from providers.catalog import CATALOG
 from providers.contracts import Llm, Stt, Tts, TurnModel, Vad
-from providers.errors import UnknownModelError
+from providers.errors import ProviderError, UnknownModelError
 from providers.names import DEFAULT_PATTERNS, VOICES, WELL_KNOWN_NAMES, EngineKind
 from providers.provider import Provider, ProviderSettings
 from providers.routing.lookup import Routed
@@ -243,6 +243,9 @@ class Registry:
                 self._engine(kind, target, lambda owner: getattr(owner, kind))
         except UnknownModelError as error:
             raise UnknownModelError(f"Unknown {TITLES[kind]} '{_shorten(target)}': {error}.") from None
+        except ProviderError as error:  # it is known, and something that it needs is not here
+            title = TITLES[kind].capitalize()
+            raise UnknownModelError(f"{title} '{_shorten(target)}' cannot be used: {error}.") from None
 
     def _provider(self, title: str, target: str) -> Provider:
         name = target.partition("/")[0]

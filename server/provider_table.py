@@ -60,7 +60,7 @@ def _rows(name: str, provider: Provider, key: str) -> Iterator[Row]:
 
 
 def _models(name: str, provider: Provider) -> Sequence[ModelInfo]:
-    listed = list(provider.models())
+    listed = list(provider.known_models())
     if name in CATALOG and CATALOG[name].kind == "openai-compatible":
         # It serves what its owner has; only OpenAI itself is known to hear and to speak.
         return (_ANY_LLM, _ANY_STT, _ANY_TTS) if name == "openai" else (_ANY_LLM,)

@@ -53,6 +53,7 @@ class KokoroTts:
     voices: tuple[Voice, ...] | None
     speeds = (0.5, 2.0)
     tags = ""
+    reads_numbers = False  # eSpeak makes its phonemes, and says "dollar five" for $5
 
     def __init__(self, folder: Path, name: str, threads: int | None = None) -> None:
         """Load the model (.onnx) and the voices (.bin) in `folder`; `threads` compute one piece.

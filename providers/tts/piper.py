@@ -33,6 +33,7 @@ class PiperTts:
     voices: tuple[Voice, ...] | None
     speeds = (0.5, 2.0)
     tags = ""
+    reads_numbers = False  # eSpeak makes its phonemes, and says "dollar five" for $5
 
     def __init__(self, model: Path, name: str, threads: int | None = None) -> None:
         """Load `model`, an .onnx file with its .onnx.json beside it; `threads` compute one piece.

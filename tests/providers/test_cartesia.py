@@ -246,7 +246,7 @@ async def test_a_wrong_key_is_told_without_the_key(fake: FakeCartesia) -> None:
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(402, InvalidRequestError), (403, AuthenticationError), (429, RateLimitError), (500, OverloadedError)],
+    [(402, AuthenticationError), (403, AuthenticationError), (429, RateLimitError), (500, OverloadedError)],
 )
 async def test_a_refused_handshake_is_told_apart(
     fake: FakeCartesia, tts: CartesiaTts, status: int, kind: type[ProviderError]
@@ -262,7 +262,7 @@ async def test_a_refused_handshake_is_told_apart(
     ("problem", "kind"),
     [
         (cartesia_error(401, "Unauthorized", f"Key {KEY} is wrong"), AuthenticationError),
-        (cartesia_error(402, "Payment", "no credits"), InvalidRequestError),
+        (cartesia_error(402, "Payment", "no credits"), AuthenticationError),
         (cartesia_error(429, "Concurrency limited", "Too many contexts"), RateLimitError),
         (cartesia_error(503, "Overloaded", "Come back"), OverloadedError),
         ({"type": "error"}, OverloadedError),

@@ -16,6 +16,7 @@ from providers.local import LocalProvider
 from providers.provider import ProviderSettings
 from providers.turn.smart_turn import find_model
 from providers.weights import wheel_file
+from providers.weights_catalog import CATALOG
 
 
 @pytest.fixture
@@ -23,8 +24,23 @@ def local() -> LocalProvider:
     return LocalProvider(ProviderSettings("local"))
 
 
-def test_it_lists_its_models(local: LocalProvider) -> None:
-    assert {(model.id, model.kind) for model in local.models()} >= {
+def test_it_lists_what_is_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = tmp_path / "moonshine-base-en"
+    folder.mkdir()
+    for file in CATALOG["moonshine-base-en"].weights.files:
+        (folder / Path(file.partition("|")[0]).name).write_bytes(b"weights")
+
+    bare = LocalProvider(ProviderSettings("local"))
+    filled = LocalProvider(ProviderSettings("local", {"models": tmp_path}))
+
+    bundled = ["silero-vad", "smart-turn-v3", "moonshine-tiny-en", "espeak"]
+    assert [model.id for model in bare.models()] == bundled
+    assert [model.id for model in filled.models()] == [*bundled, "moonshine-base-en"]
+
+
+def test_it_knows_its_models(local: LocalProvider) -> None:
+    assert {(model.id, model.kind) for model in local.known_models()} >= {
         ("silero-vad", "vad"),
         ("smart-turn-v3", "turn"),
         ("moonshine-tiny-en", "stt"),

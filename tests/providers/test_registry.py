@@ -152,6 +152,7 @@ def test_aliases_that_go_round_in_a_circle_are_refused(build: Build, aliases: di
         ("llm", "local/espeak", "provider 'local' has no language models"),
         ("llm", "builtin/eco", "it has: echo"),
         ("stt", "local/whisper", "moonshine-tiny-en"),
+        ("stt", "local/moonshine-base-en", "cannot be used: .*parley download local/moonshine-base-en"),
         ("tts", "builtin/echo", "no text-to-speech models"),
         ("llm", "lab/", "the name of the model is missing"),
         ("llm", "/x", "no provider ''"),

@@ -520,7 +520,7 @@ async def test_a_closing_frame_says_what_is_wrong(
 
 
 async def test_last_words_are_read_although_no_text_can_be_sent(fake: FakeSpeech, pool: SocketPool) -> None:
-    fake.script(Plan({"begin": [{"fail": 402}]}, Cut(sent=1, code=1011)))
+    fake.script(Plan({"begin": [{"fail": 400}]}, Cut(sent=1, code=1011)))
     exchange = asyncio.create_task(fake.exchange(0))
 
     async def text() -> AsyncIterator[str]:
