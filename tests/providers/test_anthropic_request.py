@@ -22,8 +22,9 @@ from providers.contracts import (
     ToolMessage,
     UserMessage,
 )
-from providers.llm.anthropic_request import BEGIN, GO_ON, Shape, messages_body
+from providers.llm.anthropic_request import BEGIN, Shape, messages_body
 from providers.llm.claude_models import claude_model
+from providers.llm.openai_chat_request import GO_ON
 from tests.fakes.anthropic_api import (
     FakeAnthropic,
     MessageReply,

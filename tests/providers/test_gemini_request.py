@@ -24,7 +24,8 @@ from providers.contracts import (
 )
 from providers.gemini import GeminiProvider
 from providers.llm.gemini_models import gemini_model
-from providers.llm.gemini_request import BEGIN, GO_ON, UNSIGNED, content_body
+from providers.llm.gemini_request import BEGIN, UNSIGNED, content_body
+from providers.llm.openai_chat_request import GO_ON
 from tests.fakes.gemini_api import (
     ContentReply,
     FakeGemini,
