@@ -2,16 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from itertools import pairwise
 from typing import Any
 
 import pytest
-from assemblyai.streaming.v3 import AsyncStreamingClient, StreamingParameters
+from assemblyai.streaming.v3 import StreamingParameters
 
 from providers.assemblyai import AssemblyAIProvider
 from providers.contracts import (
-    SttEvent,
     SttOptions,
     TranscriptFinal,
 )
@@ -22,39 +20,11 @@ from providers.provider import ProviderSettings
 from providers.stt.assemblyai import RATE, query
 from tests.fakes.assemblyai_api import FakeAssemblyAI, query_problem
 from tests.fakes.hearing import say, silence
-from tests.providers.hearing import deltas, final, guesses, opinions, spoken, transcribed
+from tests.providers import assemblyai_lab
+from tests.providers.assemblyai_lab import ENGLISH, LATER, MULTI, SPEECH, hear, provider
+from tests.providers.hearing import deltas, final, guesses, opinions, spoken
 
-LATER, ENGLISH, MULTI = "u3-rt-pro", "universal-streaming-english", "universal-streaming-multilingual"
-SPEECH = say("Hello there. How are you?", rate=RATE)
-
-
-@pytest.fixture
-async def fake() -> AsyncIterator[FakeAssemblyAI]:
-    async with FakeAssemblyAI() as fake:
-        yield fake
-    for exchange in fake.exchanges:
-        for message in exchange.sent:
-            assert isinstance(message, dict)
-            assert AsyncStreamingClient._parse_message(message) is not None
-
-
-def provider(fake: FakeAssemblyAI, key: str | None = None, **options: Any) -> AssemblyAIProvider:
-    table = {"base_url": fake.base_url, "connect_timeout": 5.0, **options}
-    return AssemblyAIProvider(ProviderSettings("lab", table, key or fake.api_key))
-
-
-async def hear(
-    fake: FakeAssemblyAI,
-    pcm: bytes = SPEECH,
-    model: str = LATER,
-    options: SttOptions | None = None,
-    **settings: Any,
-) -> list[SttEvent]:
-    lab = provider(fake, **settings)
-    try:
-        return await transcribed(lab.stt(model), pcm, options)
-    finally:
-        await lab.aclose()
+fake = assemblyai_lab.fake
 
 
 @pytest.mark.parametrize("model", [LATER, ENGLISH, MULTI])

@@ -7,9 +7,7 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
-from assemblyai.streaming.v3 import AsyncStreamingClient
 
-from providers.assemblyai import AssemblyAIProvider
 from providers.contracts import (
     SttEvent,
     SttOptions,
@@ -25,7 +23,6 @@ from providers.errors import (
     RateLimitError,
     TimedOutError,
 )
-from providers.provider import ProviderSettings
 from providers.stt.assemblyai import RATE
 from tests.fakes.assemblyai_api import FakeAssemblyAI
 from tests.fakes.hearing import in_pieces, say
@@ -35,44 +32,15 @@ from tests.fakes.websocket import (
     Garbage,
     Hesitate,
     Line,
-    NoHandshake,
     Plan,
     Refusal,
     Stall,
 )
-from tests.providers.hearing import final, spoken, transcribed
+from tests.providers import assemblyai_lab
+from tests.providers.assemblyai_lab import ENGLISH, LATER, SPEECH, hear, provider
+from tests.providers.hearing import final
 
-LATER, ENGLISH, MULTI = "u3-rt-pro", "universal-streaming-english", "universal-streaming-multilingual"
-SPEECH = say("Hello there. How are you?", rate=RATE)
-
-
-@pytest.fixture
-async def fake() -> AsyncIterator[FakeAssemblyAI]:
-    async with FakeAssemblyAI() as fake:
-        yield fake
-    for exchange in fake.exchanges:
-        for message in exchange.sent:
-            assert isinstance(message, dict)
-            assert AsyncStreamingClient._parse_message(message) is not None
-
-
-def provider(fake: FakeAssemblyAI, key: str | None = None, **options: Any) -> AssemblyAIProvider:
-    table = {"base_url": fake.base_url, "connect_timeout": 5.0, **options}
-    return AssemblyAIProvider(ProviderSettings("lab", table, key or fake.api_key))
-
-
-async def hear(
-    fake: FakeAssemblyAI,
-    pcm: bytes = SPEECH,
-    model: str = LATER,
-    options: SttOptions | None = None,
-    **settings: Any,
-) -> list[SttEvent]:
-    lab = provider(fake, **settings)
-    try:
-        return await transcribed(lab.stt(model), pcm, options)
-    finally:
-        await lab.aclose()
+fake = assemblyai_lab.fake
 
 
 async def failure(fake: FakeAssemblyAI, pcm: bytes = SPEECH, **settings: Any) -> ProviderError:
@@ -99,7 +67,6 @@ async def test_a_wrong_key_is_an_authentication_error(fake: FakeAssemblyAI, late
         (Refusal(503), OverloadedError),
         (Refusal(400), InvalidRequestError),
         (Refusal(200), BadAnswerError),
-        (NoHandshake(), TimedOutError),
         (Stall(), TimedOutError),
         (Garbage(), BadAnswerError),
         (Garbage(data="[]"), BadAnswerError),
@@ -115,9 +82,7 @@ async def test_each_failure_is_told_as_what_it_is(
     fake: FakeAssemblyAI, fault: Fault, kind: type[ProviderError]
 ) -> None:
     fake.script(Plan(None, fault))
-    short: dict[str, Any] = {}
-    if kind is TimedOutError:
-        short = {"connect_timeout" if isinstance(fault, NoHandshake) else "first_byte_timeout": 0.2}
+    short: dict[str, Any] = {"first_byte_timeout": 0.2} if kind is TimedOutError else {}
     error = await failure(fake, **short)
 
     assert type(error) is kind
@@ -144,14 +109,6 @@ async def test_an_unknown_model_is_an_invalid_request(fake: FakeAssemblyAI) -> N
 
     assert isinstance(error, InvalidRequestError)
     assert "Invalid speech_model: universal-9" in str(error)
-
-
-async def test_a_service_that_is_not_there_is_told_at_once() -> None:
-    lab = AssemblyAIProvider(ProviderSettings("lab", {"base_url": "http://127.0.0.1:1"}, "k"))
-    with pytest.raises(ConnectionFailedError):
-        async for _ in lab.stt(LATER).transcribe(spoken(SPEECH, RATE), SttOptions()):
-            pass
-    await lab.aclose()
 
 
 async def test_a_session_that_does_not_begin_is_a_bad_answer(fake: FakeAssemblyAI) -> None:

@@ -6,10 +6,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from soniox.types.realtime import RealtimeEvent, RealtimeSTTConfig
+from soniox.types.realtime import RealtimeSTTConfig
 
 from providers.contracts import (
-    SttEvent,
     SttOptions,
     TranscriptFinal,
 )
@@ -22,39 +21,11 @@ from providers.stt.soniox import RATE, config
 from tests.fakes.hearing import say, silence
 from tests.fakes.soniox_api import FakeSoniox, config_problem
 from tests.fakes.websocket import Garbage, Plan
-from tests.providers.hearing import deltas, final, guesses, opinions, spoken, transcribed
+from tests.providers import soniox_lab
+from tests.providers.hearing import deltas, final, guesses, opinions, spoken
+from tests.providers.soniox_lab import V4, V5, hear, provider
 
-V4, V5 = "stt-rt-v4", "stt-rt-v5"
-SPEECH = say("Hello there. How are you?", rate=RATE)
-
-
-@pytest.fixture
-async def fake() -> AsyncIterator[FakeSoniox]:
-    async with FakeSoniox() as fake:
-        yield fake
-    for exchange in fake.exchanges:
-        for message in exchange.sent:
-            assert isinstance(message, dict)
-            assert RealtimeEvent.model_validate(message).model_extra == {}
-
-
-def provider(fake: FakeSoniox, key: str | None = None, **options: Any) -> SonioxProvider:
-    table = {"base_url": fake.base_url, "connect_timeout": 5.0, **options}
-    return SonioxProvider(ProviderSettings("lab", table, key or fake.api_key))
-
-
-async def hear(
-    fake: FakeSoniox,
-    pcm: bytes = SPEECH,
-    model: str = V4,
-    options: SttOptions | None = None,
-    **settings: Any,
-) -> list[SttEvent]:
-    lab = provider(fake, **settings)
-    try:
-        return await transcribed(lab.stt(model), pcm, options)
-    finally:
-        await lab.aclose()
+fake = soniox_lab.fake
 
 
 async def test_tokens_settle_as_they_become_final(fake: FakeSoniox) -> None:

@@ -7,10 +7,8 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
-from soniox.types.realtime import RealtimeEvent
 
 from providers.contracts import (
-    SttEvent,
     SttOptions,
 )
 from providers.errors import (
@@ -23,45 +21,15 @@ from providers.errors import (
     RateLimitError,
     TimedOutError,
 )
-from providers.provider import ProviderSettings
-from providers.soniox import SonioxProvider
 from providers.stt.soniox import RATE
 from tests.fakes.hearing import say
 from tests.fakes.soniox_api import FakeSoniox
-from tests.fakes.websocket import Cut, Fault, Garbage, Hesitate, NoHandshake, Plan, Refusal, Stall
-from tests.providers.hearing import final, transcribed
+from tests.fakes.websocket import Cut, Fault, Garbage, Hesitate, Plan, Refusal, Stall
+from tests.providers import soniox_lab
+from tests.providers.hearing import final
+from tests.providers.soniox_lab import SPEECH, V4, hear, provider
 
-V4, V5 = "stt-rt-v4", "stt-rt-v5"
-SPEECH = say("Hello there. How are you?", rate=RATE)
-
-
-@pytest.fixture
-async def fake() -> AsyncIterator[FakeSoniox]:
-    async with FakeSoniox() as fake:
-        yield fake
-    for exchange in fake.exchanges:
-        for message in exchange.sent:
-            assert isinstance(message, dict)
-            assert RealtimeEvent.model_validate(message).model_extra == {}
-
-
-def provider(fake: FakeSoniox, key: str | None = None, **options: Any) -> SonioxProvider:
-    table = {"base_url": fake.base_url, "connect_timeout": 5.0, **options}
-    return SonioxProvider(ProviderSettings("lab", table, key or fake.api_key))
-
-
-async def hear(
-    fake: FakeSoniox,
-    pcm: bytes = SPEECH,
-    model: str = V4,
-    options: SttOptions | None = None,
-    **settings: Any,
-) -> list[SttEvent]:
-    lab = provider(fake, **settings)
-    try:
-        return await transcribed(lab.stt(model), pcm, options)
-    finally:
-        await lab.aclose()
+fake = soniox_lab.fake
 
 
 async def failure(fake: FakeSoniox, pcm: bytes = SPEECH, **settings: Any) -> ProviderError:
@@ -87,7 +55,6 @@ async def test_a_wrong_key_is_an_authentication_error(fake: FakeSoniox, late: bo
         (Refusal(429, {"error": "slow"}, retry_after=7), RateLimitError),
         (Refusal(503), OverloadedError),
         (Refusal(404), InvalidRequestError),
-        (NoHandshake(), TimedOutError),
         (Garbage(), BadAnswerError),
         (Garbage(data="[]"), BadAnswerError),
         (Garbage(data=b"\x00"), BadAnswerError),
@@ -101,9 +68,7 @@ async def test_each_failure_is_told_as_what_it_is(
     fake: FakeSoniox, fault: Fault, kind: type[ProviderError]
 ) -> None:
     fake.script(Plan(None, fault))
-    short: dict[str, Any] = {}
-    if kind is TimedOutError:
-        short = {"connect_timeout": 0.2} if isinstance(fault, NoHandshake) else {"final_timeout": 0.2}
+    short: dict[str, Any] = {"final_timeout": 0.2} if kind is TimedOutError else {}
     error = await failure(fake, **short)
 
     assert type(error) is kind
