@@ -1,11 +1,14 @@
 """What the tests of Anthropic's Messages share: models of the fake, requests, and events by hand."""
 
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from anthropic.types.message_create_params import MessageCreateParamsStreaming
 from pydantic import TypeAdapter
 
+from providers.anthropic import AnthropicProvider
 from providers.contracts import (
     FunctionTool,
     Llm,
@@ -40,6 +43,9 @@ __all__ = [
     "body_of",
     "check_shape",
     "collect",
+    "fake",
+    "llm",
+    "provider",
     "settings",
     "stopped",
     "stream",
@@ -79,6 +85,26 @@ def check_shape(body: dict[str, Any]) -> None:
 def settings(fake: FakeAnthropic, **options: Any) -> ProviderSettings:
     options = {"base_url": fake.base_url, "first_byte_timeout": 2.0, "gap_timeout": 0.4, **options}
     return ProviderSettings("lab", options, KEY)
+
+
+@pytest.fixture
+async def fake() -> AsyncGenerator[FakeAnthropic, None]:
+    async with FakeAnthropic(api_key=KEY, models=MODELS) as server:
+        yield server
+        for request in server.messages.requests:
+            check_shape(request.body)
+
+
+@pytest.fixture
+async def provider(fake: FakeAnthropic) -> AsyncGenerator[AnthropicProvider, None]:
+    made = AnthropicProvider(settings(fake))
+    yield made
+    await made.aclose()
+
+
+@pytest.fixture
+def llm(provider: AnthropicProvider) -> Llm:
+    return provider.llm(OLD)
 
 
 async def collect(llm: Llm, request: LlmRequest = ASK) -> list[LlmEvent]:

@@ -1,9 +1,11 @@
 """What the tests of Gemini's own API share: models of the fake, requests, and events by hand."""
 
 import json
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from google.genai import types
 
 from providers.contracts import (
@@ -14,6 +16,7 @@ from providers.contracts import (
     TextPart,
     UserMessage,
 )
+from providers.gemini import GeminiProvider
 from providers.llm.gemini_models import LEVELS
 from providers.provider import ProviderSettings
 from tests.fakes.gemini_api import (
@@ -40,6 +43,9 @@ __all__ = [
     "body_of",
     "check_shape",
     "collect",
+    "fake",
+    "llm",
+    "provider",
     "said",
     "settings",
     "stream",
@@ -81,6 +87,26 @@ def settings(fake: FakeGemini, **options: Any) -> ProviderSettings:
     base_url = f"{fake.base_url}/v1beta"
     options = {"base_url": base_url, "first_byte_timeout": 2.0, "gap_timeout": 0.4, **options}
     return ProviderSettings("lab", options, KEY)
+
+
+@pytest.fixture
+async def fake() -> AsyncGenerator[FakeGemini, None]:
+    async with FakeGemini(api_key=KEY, models=MODELS) as server:
+        yield server
+        for request in server.contents.requests:
+            check_shape(request.body)
+
+
+@pytest.fixture
+async def provider(fake: FakeGemini) -> AsyncGenerator[GeminiProvider, None]:
+    made = GeminiProvider(settings(fake))
+    yield made
+    await made.aclose()
+
+
+@pytest.fixture
+def llm(provider: GeminiProvider) -> Llm:
+    return provider.llm(OLD)
 
 
 async def collect(llm: Llm, request: LlmRequest = ASK) -> list[LlmEvent]:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
@@ -39,16 +38,15 @@ from tests.fakes.anthropic_api import (
 )
 from tests.fakes.anthropic_replies import event
 from tests.fakes.openai_api import CUT, HANG, FakeCall, Reply, Step, frame
+from tests.providers import anthropic_lab
 from tests.providers.anthropic_lab import (
     ASK,
     ASK_WITH_TOOLS,
     END,
     KEY,
-    MODELS,
     OLD,
     START,
     body_of,
-    check_shape,
     collect,
     settings,
     stopped,
@@ -57,25 +55,7 @@ from tests.providers.anthropic_lab import (
 )
 from tests.providers.test_openai_chat import calls_of, finish_of, text_of
 
-
-@pytest.fixture
-async def fake() -> AsyncGenerator[FakeAnthropic, None]:
-    async with FakeAnthropic(api_key=KEY, models=MODELS) as server:
-        yield server
-        for request in server.messages.requests:
-            check_shape(request.body)
-
-
-@pytest.fixture
-async def provider(fake: FakeAnthropic) -> AsyncGenerator[AnthropicProvider, None]:
-    made = AnthropicProvider(settings(fake))
-    yield made
-    await made.aclose()
-
-
-@pytest.fixture
-def llm(provider: AnthropicProvider) -> Llm:
-    return provider.llm(OLD)
+fake, provider, llm = anthropic_lab.fake, anthropic_lab.provider, anthropic_lab.llm
 
 
 # --- The answer --------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Any
 
@@ -32,19 +31,18 @@ from tests.fakes.anthropic_api import (
 )
 from tests.fakes.anthropic_replies import event
 from tests.fakes.openai_api import FakeCall, frame
+from tests.providers import anthropic_lab
 from tests.providers.anthropic_lab import (
     ASK,
     ASK_WITH_TOOLS,
     END,
     HI,
     KEY,
-    MODELS,
     NEW,
     OLD,
     SAFE,
     START,
     body_of,
-    check_shape,
     collect,
     settings,
     stopped,
@@ -53,25 +51,7 @@ from tests.providers.anthropic_lab import (
 from tests.providers.odd_shapes import check_types, odd_shapes
 from tests.providers.test_openai_chat import finish_of, text_of
 
-
-@pytest.fixture
-async def fake() -> AsyncGenerator[FakeAnthropic, None]:
-    async with FakeAnthropic(api_key=KEY, models=MODELS) as server:
-        yield server
-        for request in server.messages.requests:
-            check_shape(request.body)
-
-
-@pytest.fixture
-async def provider(fake: FakeAnthropic) -> AsyncGenerator[AnthropicProvider, None]:
-    made = AnthropicProvider(settings(fake))
-    yield made
-    await made.aclose()
-
-
-@pytest.fixture
-def llm(provider: AnthropicProvider) -> Llm:
-    return provider.llm(OLD)
+fake, provider, llm = anthropic_lab.fake, anthropic_lab.provider, anthropic_lab.llm
 
 
 # --- What refusals teach -----------------------------------------------------------------------------

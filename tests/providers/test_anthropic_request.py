@@ -1,7 +1,6 @@
 """Anthropic's Messages: what goes out, and what was thought before."""
 
 import json
-from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Any
 
@@ -32,43 +31,24 @@ from tests.fakes.anthropic_api import (
     body_problem,
 )
 from tests.fakes.openai_api import FakeCall
+from tests.providers import anthropic_lab
 from tests.providers.anthropic_lab import (
     ASK,
     ASK_WITH_TOOLS,
     CLOCK,
     HI,
-    KEY,
     MODELS,
     NEW,
     OLD,
     WEATHER,
     body_of,
-    check_shape,
     collect,
     settings,
 )
 from tests.providers.conversations import requests
 from tests.providers.test_openai_chat import text_of
 
-
-@pytest.fixture
-async def fake() -> AsyncGenerator[FakeAnthropic, None]:
-    async with FakeAnthropic(api_key=KEY, models=MODELS) as server:
-        yield server
-        for request in server.messages.requests:
-            check_shape(request.body)
-
-
-@pytest.fixture
-async def provider(fake: FakeAnthropic) -> AsyncGenerator[AnthropicProvider, None]:
-    made = AnthropicProvider(settings(fake))
-    yield made
-    await made.aclose()
-
-
-@pytest.fixture
-def llm(provider: AnthropicProvider) -> Llm:
-    return provider.llm(OLD)
+fake, provider, llm = anthropic_lab.fake, anthropic_lab.provider, anthropic_lab.llm
 
 
 # --- The request -------------------------------------------------------------------------------------

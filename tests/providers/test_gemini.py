@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
@@ -38,14 +37,13 @@ from tests.fakes.gemini_api import (
 )
 from tests.fakes.gemini_replies import error_reply
 from tests.fakes.openai_api import CUT, HANG, FakeCall, Reply, Step, frame
+from tests.providers import gemini_lab
 from tests.providers.gemini_lab import (
     ASK,
     ASK_WITH_TOOLS,
     END,
     KEY,
-    MODELS,
     OLD,
-    check_shape,
     collect,
     said,
     settings,
@@ -53,25 +51,7 @@ from tests.providers.gemini_lab import (
 )
 from tests.providers.test_openai_chat import calls_of, finish_of, text_of
 
-
-@pytest.fixture
-async def fake() -> AsyncGenerator[FakeGemini, None]:
-    async with FakeGemini(api_key=KEY, models=MODELS) as server:
-        yield server
-        for request in server.contents.requests:
-            check_shape(request.body)
-
-
-@pytest.fixture
-async def provider(fake: FakeGemini) -> AsyncGenerator[GeminiProvider, None]:
-    made = GeminiProvider(settings(fake))
-    yield made
-    await made.aclose()
-
-
-@pytest.fixture
-def llm(provider: GeminiProvider) -> Llm:
-    return provider.llm(OLD)
+fake, provider, llm = gemini_lab.fake, gemini_lab.provider, gemini_lab.llm
 
 
 # --- The answer --------------------------------------------------------------------------------------

@@ -1,7 +1,6 @@
 """Gemini's own API: what goes out, and what comes back with the results of calls."""
 
 import json
-from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Any
 
@@ -33,42 +32,23 @@ from tests.fakes.gemini_api import (
     signed,
 )
 from tests.fakes.openai_api import FakeCall
+from tests.providers import gemini_lab
 from tests.providers.conversations import requests
 from tests.providers.gemini_lab import (
     ASK,
     ASK_WITH_TOOLS,
     CLOCK,
     HI,
-    KEY,
     MODELS,
     NEW,
     OLD,
     WEATHER,
     body_of,
-    check_shape,
     collect,
     settings,
 )
 
-
-@pytest.fixture
-async def fake() -> AsyncGenerator[FakeGemini, None]:
-    async with FakeGemini(api_key=KEY, models=MODELS) as server:
-        yield server
-        for request in server.contents.requests:
-            check_shape(request.body)
-
-
-@pytest.fixture
-async def provider(fake: FakeGemini) -> AsyncGenerator[GeminiProvider, None]:
-    made = GeminiProvider(settings(fake))
-    yield made
-    await made.aclose()
-
-
-@pytest.fixture
-def llm(provider: GeminiProvider) -> Llm:
-    return provider.llm(OLD)
+fake, provider, llm = gemini_lab.fake, gemini_lab.provider, gemini_lab.llm
 
 
 # --- The request -------------------------------------------------------------------------------------
