@@ -26,14 +26,16 @@ DETECTION = {"type": "server_vad", "silence_duration_ms": 300}
 ADDED = re.compile(r"(llm|tts)\.(router|route|variant|model|reason|attempts)")
 EARS, MODEL, VOICE = "local/moonshine-tiny-en", "builtin/echo", "local/espeak"
 
+UNTOLD: tuple[FaultName, ...] = ("mute", "stalled")  # faults that only a deadline finds
+
 # What a client may be told of each fault, by a router's list of attempts and without a router.
 CODES: Mapping[FaultName, set[str]] = {
     "throttled": {"rate_limit_exceeded"},
     "overloaded": {"provider_overloaded"},
     "mute": {"provider_timeout"},
     "stalled": {"provider_timeout"},
-    # Trying again takes its time, and after that a router does not wait for the reason.
-    "killed": {"provider_connection_failed", "provider_timeout"},
+    "killed": {"provider_connection_failed"},
+    # What cannot be read may also look like an answer that ends too early.
     "corrupted": {"provider_bad_answer", "provider_connection_failed", "provider_timeout"},
 }
 
@@ -92,13 +94,17 @@ async def ward() -> AsyncIterator[Ward]:
                 fakes[name] = fake = await stack.enter_async_context(upstream.fake())
                 if state in FAULTS:
                     upstream.suffer(fake, state)
-                    routers[name] = router(upstream, model_of(label, state), second_of(label))
+                    patience = "300ms" if state in UNTOLD else "5s"
+                    routers[name] = router(upstream, patience, model_of(label, state), second_of(label))
+                options = upstream.table(fake.base_url.removesuffix("/v1"))
+                if state == "healthy":  # and not to be given up because the machine is busy
+                    options = {"base_url": options["base_url"], "gap_timeout": 2.0}
                 tables[name] = ProviderTable.model_validate(
-                    upstream.table(fake.base_url.removesuffix("/v1"))
-                    | {"kind": upstream.provider_kind, "api_key": fake.api_key}
+                    {"kind": upstream.provider_kind, "api_key": fake.api_key, **options}
                 )
         for label in (CHAT, SPEECH):
-            routers[table_of(label, "healthy")] = router(UPSTREAMS[label], model_of(label), second_of(label))
+            name = table_of(label, "healthy")
+            routers[name] = router(UPSTREAMS[label], "5s", model_of(label), second_of(label))
         server = running_server(Settings(providers=tables, routers=routers), environ={})
         url = await asyncio.to_thread(server.__enter__)
         try:
@@ -107,10 +113,10 @@ async def ward() -> AsyncIterator[Ward]:
             await asyncio.to_thread(server.__exit__, None, None, None)
 
 
-def router(upstream: Upstream, *models: str) -> dict[str, Any]:
+def router(upstream: Upstream, patience: str, *models: str) -> dict[str, Any]:
     return {
         "kind": upstream.kind,
-        "defaults": {"fallback": {"ttft_timeout": "300ms"}},
+        "defaults": {"fallback": {"ttft_timeout": patience}},
         "default_route": {"variants": [{"variant": {"model_selection": {"models": list(models)}}}]},
     }
 
