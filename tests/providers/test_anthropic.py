@@ -313,14 +313,6 @@ async def test_a_refused_key_is_not_repeated(fake: FakeAnthropic) -> None:
     assert caught.value.message == "lab answered 401: invalid x-api-key: [key]"
 
 
-async def test_a_server_that_is_not_there_is_a_failed_connection(fake: FakeAnthropic) -> None:
-    provider = AnthropicProvider(ProviderSettings("lab", {"base_url": "http://127.0.0.1:9"}, KEY))
-
-    with pytest.raises(ConnectionFailedError):
-        await collect(provider.llm(OLD))
-    await provider.aclose()
-
-
 # --- The provider ------------------------------------------------------------------------------------
 
 

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import json
 import struct
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
@@ -13,7 +13,7 @@ from cartesia.types.generation_request import GenerationRequest
 from cartesia.types.websocket_client_event import CancelContextRequest
 
 from providers.cartesia import CartesiaProvider
-from providers.contracts import SpeechChunk, TextMark, TtsOptions, Voice
+from providers.contracts import SpeechChunk, TtsOptions, Voice
 from providers.errors import (
     AuthenticationError,
     BadAnswerError,
@@ -30,6 +30,7 @@ from providers.tts.cartesia import VOICES, CartesiaTts
 from tests.fakes.cartesia_api import FakeCartesia, Spoken, cartesia_error
 from tests.fakes.elevenlabs_api import ramp
 from tests.fakes.websocket import Cut, Garbage, Hesitate, NoHandshake, Plan, Refusal, Stall
+from tests.providers.speaking import marks_of, pcm_of, segments
 
 KEY = "ca-key-0123456789"
 KATIE = "f786b574-daa5-4673-aa0c-cbe3e8534c02"
@@ -67,21 +68,8 @@ def tts(provider: CartesiaProvider) -> CartesiaTts:
     return engine(provider)
 
 
-async def segments(*texts: str) -> AsyncIterator[str]:
-    for text in texts:
-        yield text
-
-
 async def collect(tts: CartesiaTts, *texts: str, options: TtsOptions | None = None) -> list[SpeechChunk]:
     return [chunk async for chunk in tts.speak(segments(*texts), options or TtsOptions(KATIE))]
-
-
-def pcm_of(chunks: Sequence[SpeechChunk]) -> bytes:
-    return b"".join(chunk.pcm for chunk in chunks)
-
-
-def marks_of(chunks: Sequence[SpeechChunk]) -> list[TextMark]:
-    return [mark for chunk in chunks for mark in chunk.marks]
 
 
 # --- What goes out -----------------------------------------------------------------------------------

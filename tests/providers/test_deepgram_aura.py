@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
@@ -26,7 +26,8 @@ from providers.tts import deepgram_aura
 from providers.tts.deepgram_aura import MAX_EARLY_FLUSHES, SAMPLE_RATE, DeepgramAuraTts
 from tests.fakes.deepgram_api import FakeDeepgram
 from tests.fakes.deepgram_speech import MAX_CHARS, Speech, spoken
-from tests.fakes.websocket import Cut, Fault, Garbage, Hesitate, NoHandshake, Plan, Refusal, Stall
+from tests.fakes.websocket import Cut, Fault, Garbage, Hesitate, Plan, Refusal, Stall
+from tests.providers.speaking import marks_of, pcm_of, segments
 
 THALIA, LARA = "aura-2-thalia-en", "aura-2-lara-de"
 FLUSH, CLEAR = {"type": "Flush"}, {"type": "Clear"}
@@ -61,23 +62,10 @@ def tts(provider: DeepgramProvider) -> DeepgramAuraTts:
     return engine(provider)
 
 
-async def segments(*texts: str) -> AsyncIterator[str]:
-    for text in texts:
-        yield text
-
-
 async def collect(
     tts: DeepgramAuraTts, *texts: str, voice: str = THALIA, speed: float = 1.0
 ) -> list[SpeechChunk]:
     return [chunk async for chunk in tts.speak(segments(*texts), TtsOptions(voice, speed))]
-
-
-def pcm_of(chunks: Sequence[SpeechChunk]) -> bytes:
-    return b"".join(chunk.pcm for chunk in chunks)
-
-
-def marks_of(chunks: Sequence[SpeechChunk]) -> list[TextMark]:
-    return [mark for chunk in chunks for mark in chunk.marks]
 
 
 # --- What goes out, and what comes back ------------------------------------------------------------------
@@ -393,16 +381,11 @@ async def failure(fake: FakeDeepgram, key: str | None = None, **options: Any) ->
     return caught.value
 
 
-async def test_a_wrong_key_is_an_authentication_error(fake: FakeDeepgram) -> None:
-    assert isinstance(await failure(fake, key="fake-key-wrong"), AuthenticationError)
-
-
 @pytest.mark.parametrize(
     ("fault", "kind"),
     [
         (Refusal(429, retry_after=3), RateLimitError),
         (Refusal(503), OverloadedError),
-        (NoHandshake(), TimedOutError),
         (Stall(), TimedOutError),
         (Stall(sent=2), TimedOutError),
         (Garbage(sent=1), BadAnswerError),

@@ -35,7 +35,7 @@ from providers.stt.deepgram_flux import FluxSettings, flux_query
 from providers.stt.deepgram_nova import RATE, DeepgramNovaStt, NovaSettings, nova_query
 from tests.fakes.deepgram_api import FakeDeepgram, query_problem
 from tests.fakes.hearing import in_pieces, say, silence
-from tests.fakes.websocket import Cut, Fault, Garbage, Hesitate, NoHandshake, Plan, Refusal, Stall
+from tests.fakes.websocket import Cut, Fault, Garbage, Hesitate, Plan, Refusal, Stall
 
 NOVA, FLUX, MULTI = "nova-3", "flux-general-en", "flux-general-multi"
 TEXT = "Hello there. Could you turn on the light in the kitchen, please? Thank you."
@@ -422,7 +422,6 @@ async def test_a_wrong_key_is_an_authentication_error(fake: FakeDeepgram, model:
         (Refusal(503), OverloadedError),
         (Refusal(400), InvalidRequestError),
         (Refusal(200), BadAnswerError),
-        (NoHandshake(), TimedOutError),
         (Stall(), TimedOutError),
         (Garbage(), BadAnswerError),
         (Garbage(data="[]"), BadAnswerError),
@@ -471,15 +470,6 @@ async def test_errors_of_a_session_are_told(
 async def test_an_unknown_model_is_an_invalid_request(fake: FakeDeepgram) -> None:
     for model in ("nova-9", "flux-general-xx"):
         assert isinstance(await failure(fake, model=model), InvalidRequestError)
-
-
-@pytest.mark.parametrize("model", [NOVA, FLUX])
-async def test_a_service_that_is_not_there_is_told_at_once(model: str) -> None:
-    lab = DeepgramProvider(ProviderSettings("lab", {"base_url": "http://127.0.0.1:1"}, "k"))
-    with pytest.raises(ConnectionFailedError):
-        async for _ in lab.stt(model).transcribe(spoken(SPEECH), SttOptions()):
-            pass
-    await lab.aclose()
 
 
 @pytest.mark.parametrize("model", [NOVA, FLUX])

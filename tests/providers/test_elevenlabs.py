@@ -5,14 +5,14 @@ import base64
 import json
 import re
 import struct
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
 import pytest
 from elevenlabs.types import CloseContext, InitialiseContext, RealtimeVoiceSettings, SendTextMulti
 
-from providers.contracts import SpeechChunk, TextMark, TtsOptions, Voice
+from providers.contracts import SpeechChunk, TtsOptions, Voice
 from providers.elevenlabs import ElevenLabsProvider
 from providers.errors import (
     AuthenticationError,
@@ -29,6 +29,7 @@ from providers.provider import ProviderSettings
 from providers.tts.elevenlabs import VOICES, ElevenLabsTts
 from tests.fakes.elevenlabs_api import FakeElevenLabs, Voiced, elevenlabs_error, ramp
 from tests.fakes.websocket import Cut, Garbage, Hesitate, NoHandshake, Plan, Refusal, Stall
+from tests.providers.speaking import marks_of, pcm_of, segments
 
 KEY = "el-key-0123456789"
 GEORGE = "JBFqnCBsd6RMkjVDRZzb"
@@ -60,21 +61,8 @@ def tts(provider: ElevenLabsProvider) -> ElevenLabsTts:
     return made
 
 
-async def segments(*texts: str) -> AsyncIterator[str]:
-    for text in texts:
-        yield text
-
-
 async def collect(tts: ElevenLabsTts, *texts: str, options: TtsOptions | None = None) -> list[SpeechChunk]:
     return [chunk async for chunk in tts.speak(segments(*texts), options or TtsOptions(GEORGE))]
-
-
-def pcm_of(chunks: Sequence[SpeechChunk]) -> bytes:
-    return b"".join(chunk.pcm for chunk in chunks)
-
-
-def marks_of(chunks: Sequence[SpeechChunk]) -> list[TextMark]:
-    return [mark for chunk in chunks for mark in chunk.marks]
 
 
 # --- What goes out -----------------------------------------------------------------------------------

@@ -231,17 +231,6 @@ async def test_failures(fake: FakeInworld, llm: Llm, reply: Any, kind: type[Prov
         assert caught.value.retry_after == 7
 
 
-async def test_a_wrong_key_is_not_repeated(fake: FakeInworld) -> None:
-    key = "d3Jvbmcta2V5LTAxOndyb25nLXNlY3JldC0wMQ=="
-    provider = InworldProvider(ProviderSettings("inworld", {"base_url": fake.base_url}, key))
-
-    with pytest.raises(AuthenticationError) as caught:
-        await collect(provider.llm("support"))
-
-    await provider.aclose()
-    assert key not in str(caught.value)
-
-
 async def test_a_refused_parameter_is_left_out_from_then_on(fake: FakeInworld, llm: Llm) -> None:
     text = "Unsupported parameter: 'temperature' is not supported with this model."
     fake.chat.script(error(400, text, code="unsupported_parameter", param="temperature"))

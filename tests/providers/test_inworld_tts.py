@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -25,7 +25,8 @@ from providers.provider import ProviderSettings
 from providers.tts.inworld_shape import TAGS, chunk_pcm, chunk_words, pieces, speech_settings
 from tests.fakes.inworld_api import FakeInworld, Spoken, SpokenReply, failure, sound, status
 from tests.fakes.openai_replies import CUT, HANG, Reply, Step
-from tests.fakes.websocket import Cut, Exchange, Fault, Garbage, Hesitate, NoHandshake, Plan, Refusal, Stall
+from tests.fakes.websocket import Cut, Exchange, Fault, Garbage, Hesitate, Plan, Refusal, Stall
+from tests.providers.speaking import marks_of, pcm_of, segments
 
 DENNIS = TtsOptions("Dennis")
 Make = Callable[..., Tts]
@@ -51,25 +52,9 @@ async def make(fake: FakeInworld) -> AsyncGenerator[Make, None]:
         await provider.aclose()
 
 
-async def texts(*segments: str) -> AsyncIterator[str]:
-    for segment in segments:
-        yield segment
-
-
-async def collect(tts: Tts, *segments: str, options: TtsOptions = DENNIS) -> list[SpeechChunk]:
+async def collect(tts: Tts, *texts: str, options: TtsOptions = DENNIS) -> list[SpeechChunk]:
     async with asyncio.timeout(10):
-        return [chunk async for chunk in tts.speak(texts(*segments), options)]
-
-
-def pcm_of(chunks: Sequence[SpeechChunk]) -> bytes:
-    assert all(len(chunk.pcm) % 2 == 0 for chunk in chunks)
-    return b"".join(chunk.pcm for chunk in chunks)
-
-
-def marks_of(chunks: Sequence[SpeechChunk]) -> list[TextMark]:
-    marks = [mark for chunk in chunks for mark in chunk.marks]
-    assert marks == sorted(marks, key=lambda mark: (mark.samples, mark.chars))
-    return marks
+        return [chunk async for chunk in tts.speak(segments(*texts), options)]
 
 
 def requests(exchange: Exchange) -> list[str]:
@@ -323,7 +308,6 @@ def test_audio_is_base64_or_nothing() -> None:
         (Refusal(401, status(16, "no")), AuthenticationError),
         (Refusal(429, status(8, "slow down"), retry_after=7), RateLimitError),
         (Refusal(500, ""), OverloadedError),
-        (NoHandshake(), TimedOutError),
         (Garbage(2, "{"), BadAnswerError),
         (Garbage(2, b"\0\0"), BadAnswerError),
         (Garbage(2, '{"result": []}'), BadAnswerError),
@@ -473,7 +457,7 @@ async def test_closing_early_cancels_the_context_and_keeps_the_socket(fake: Fake
     fake.script(Plan(Spoken(chunk_bytes=960)))
     tts = make()
     before = asyncio.all_tasks()
-    async with aclosing(tts.speak(texts("a sentence of some length. " * 30), DENNIS)) as chunks:
+    async with aclosing(tts.speak(segments("a sentence of some length. " * 30), DENNIS)) as chunks:
         async for chunk in chunks:
             if chunk.pcm:
                 break
@@ -535,7 +519,7 @@ async def test_closing_early_over_http_ends_the_request(fake: FakeInworld, make:
     steps: tuple[Step, ...] = (LINE, HANG)
     fake.speech.script(Reply(steps))
 
-    async with aclosing(make(transport="http", gap_timeout=5.0).speak(texts("Hello."), DENNIS)) as chunks:
+    async with aclosing(make(transport="http", gap_timeout=5.0).speak(segments("Hello."), DENNIS)) as chunks:
         async for _ in chunks:
             break
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from providers.provider import ProviderSettings
 from providers.tts.computed import Stop, StoppableSession
 from providers.tts.espeak import EspeakTts
 from providers.tts.kokoro import KokoroTts, _language
+from tests.providers.speaking import segments
 from tests.providers.tiny_voices import write_endless_model, write_tiny_kokoro
 
 pytest.importorskip("kokoro_onnx", reason="the extra 'kokoro' is not installed")
@@ -27,11 +27,6 @@ NAME = "local/kokoro"
 @pytest.fixture(scope="module")
 def tts(tmp_path_factory: pytest.TempPathFactory) -> KokoroTts:
     return KokoroTts(write_tiny_kokoro(tmp_path_factory.mktemp("kokoro")), NAME)
-
-
-async def segments(*texts: str) -> AsyncIterator[str]:
-    for text in texts:
-        yield text
 
 
 async def speech(

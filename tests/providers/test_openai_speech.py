@@ -3,7 +3,7 @@
 import asyncio
 import io
 import wave
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
 import pytest
@@ -33,6 +33,7 @@ from tests.fakes.openai_api import (
     rate_limited,
     sine,
 )
+from tests.providers.speaking import marks_of, pcm_of
 
 KEY = "lab-key-0123456789"
 VOICE = TtsOptions("alloy")
@@ -59,14 +60,6 @@ async def saying(*segments: str) -> AsyncIterator[str]:
 
 async def collect(tts: Tts, *segments: str, options: TtsOptions = VOICE) -> list[SpeechChunk]:
     return [chunk async for chunk in tts.speak(saying(*segments), options)]
-
-
-def pcm_of(chunks: Sequence[SpeechChunk]) -> bytes:
-    return b"".join(chunk.pcm for chunk in chunks)
-
-
-def marks_of(chunks: Sequence[SpeechChunk]) -> list[TextMark]:
-    return [mark for chunk in chunks for mark in chunk.marks]
 
 
 @pytest.mark.parametrize("size", [1, 3, 333, 4801, 100_000])

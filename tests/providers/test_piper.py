@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from providers.errors import InvalidRequestError, ProviderError
 from providers.local import LocalProvider
 from providers.provider import ProviderSettings
 from providers.tts.piper import PiperTts
+from tests.providers.speaking import segments
 from tests.providers.tiny_voices import FRAME, FRAMES, write_tiny_piper
 
 pytest.importorskip("piper", reason="the extra 'piper' is not installed")
@@ -24,11 +24,6 @@ NAME = "local/piper-test"
 @pytest.fixture(scope="module")
 def tts(tmp_path_factory: pytest.TempPathFactory) -> PiperTts:
     return PiperTts(write_tiny_piper(tmp_path_factory.mktemp("piper")), NAME)
-
-
-async def segments(*texts: str) -> AsyncIterator[str]:
-    for text in texts:
-        yield text
 
 
 async def speech(tts: PiperTts, *texts: str, speed: float = 1.0, voice: str = "tiny") -> list[SpeechChunk]:

@@ -25,6 +25,7 @@ from providers.tts.remote import Done, Mark, Pcm, Sound, speak
 from providers.websockets import Socket, SocketClosedError, connect
 from tests.fakes.elevenlabs_api import ramp
 from tests.fakes.websocket import Cut, FakeSockets, Hesitate, Line, Message, Plan, Stall
+from tests.providers.speaking import marks_of, pcm_of, segments
 
 RATE = 1000
 PER_CHAR = 10  # samples
@@ -110,11 +111,6 @@ async def pool(client: HttpClient) -> AsyncGenerator[SocketPool, None]:
     await made.aclose()
 
 
-async def segments(*texts: str) -> AsyncIterator[str]:
-    for text in texts:
-        yield text
-
-
 def say(pool: SocketPool, *texts: str, wire: PlainWire | None = None) -> AsyncGenerator[SpeechChunk, None]:
     return speak(pool, wire or PlainWire(), segments(*texts), rate=RATE, provider="lab", begins_within=0.3)
 
@@ -133,14 +129,6 @@ async def collect_until_failure(
     except ProviderError as error:
         return chunks, error
     return chunks, None
-
-
-def pcm_of(chunks: Sequence[SpeechChunk]) -> bytes:
-    return b"".join(chunk.pcm for chunk in chunks)
-
-
-def marks_of(chunks: Sequence[SpeechChunk]) -> list[TextMark]:
-    return [mark for chunk in chunks for mark in chunk.marks]
 
 
 def heard(messages: Sequence[Message]) -> list[str]:
