@@ -10,12 +10,10 @@ import pytest
 from yarl import URL
 
 from providers.contracts import (
-    EndOfTurn,
     SttEvent,
     SttOptions,
     TranscriptDelta,
     TranscriptFinal,
-    TranscriptGuess,
 )
 from providers.deepgram import DeepgramProvider
 from providers.errors import (
@@ -36,6 +34,7 @@ from providers.stt.deepgram_nova import RATE, DeepgramNovaStt, NovaSettings, nov
 from tests.fakes.deepgram_api import FakeDeepgram, query_problem
 from tests.fakes.hearing import in_pieces, say, silence
 from tests.fakes.websocket import Cut, Fault, Garbage, Hesitate, Plan, Refusal, Stall
+from tests.providers.hearing import deltas, final, guesses, opinions, spoken, transcribed
 
 NOVA, FLUX, MULTI = "nova-3", "flux-general-en", "flux-general-multi"
 TEXT = "Hello there. Could you turn on the light in the kitchen, please? Thank you."
@@ -53,12 +52,6 @@ def provider(fake: FakeDeepgram, key: str | None = None, **options: Any) -> Deep
     return DeepgramProvider(ProviderSettings("lab", table, key or fake.api_key))
 
 
-async def spoken(pcm: bytes, seconds: float = 0.02) -> AsyncIterator[bytes]:
-    for piece in in_pieces(pcm, rate=RATE, seconds=seconds):
-        yield piece
-        await asyncio.sleep(0)
-
-
 async def hear(
     fake: FakeDeepgram,
     pcm: bytes = SPEECH,
@@ -68,30 +61,9 @@ async def hear(
 ) -> list[SttEvent]:
     lab = provider(fake, **settings)
     try:
-        async with asyncio.timeout(10):
-            events = lab.stt(model).transcribe(spoken(pcm), options or SttOptions())
-            return [event async for event in events]
+        return await transcribed(lab.stt(model), pcm, options)
     finally:
         await lab.aclose()
-
-
-def deltas(events: list[SttEvent]) -> list[str]:
-    return [event.text for event in events if isinstance(event, TranscriptDelta)]
-
-
-def guesses(events: list[SttEvent]) -> list[str]:
-    return [event.text for event in events if isinstance(event, TranscriptGuess)]
-
-
-def opinions(events: list[SttEvent]) -> list[float]:
-    return [event.probability for event in events if isinstance(event, EndOfTurn)]
-
-
-def final(events: list[SttEvent]) -> str:
-    [last] = [event for event in events if isinstance(event, TranscriptFinal)]
-    assert events[-1] is last
-    assert "".join(deltas(events)).strip() == last.text
-    return last.text
 
 
 # --- What is heard ---------------------------------------------------------------------------------------
@@ -631,7 +603,7 @@ async def test_audio_that_comes_while_connecting_is_kept(fake: FakeDeepgram) -> 
     fake.script(Plan(None, Hesitate(until=gate)))
 
     async def audio() -> AsyncIterator[bytes]:
-        async for piece in spoken(SPEECH):
+        async for piece in spoken(SPEECH, RATE):
             yield piece
         gate.set()
 
@@ -666,7 +638,7 @@ async def test_an_utterance_may_follow_a_warming(fake: FakeDeepgram, model: str)
     lab = provider(fake)
     await lab.stt(model).warm()  # type: ignore[attr-defined]
     async with asyncio.timeout(10):
-        events = [event async for event in lab.stt(model).transcribe(spoken(SPEECH), SttOptions())]
+        events = [event async for event in lab.stt(model).transcribe(spoken(SPEECH, RATE), SttOptions())]
     await lab.aclose()
     assert final(events) == TEXT
 
