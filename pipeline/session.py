@@ -149,6 +149,7 @@ class Session:
         self._observers: list[Observer] = []
         self._inbox: deque[Command] = deque()
         self._working = False
+        self._is_over = False  # what the detector still tells must not start what nobody would end
         self._tasks = asyncio.TaskGroup()
         turn_taking = turn_taking or TurnTaking()
         self._hearing = Hearing(
@@ -174,6 +175,7 @@ class Session:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._is_over = True
         self._set_alarm(None)
         self._hearing.close()
         for _, task in self._generations.values():
@@ -199,7 +201,12 @@ class Session:
     # --- commands -------------------------------------------------------------------------------------
 
     def dispatch(self, command: Command) -> None:
-        """Handle a command and carry out what follows from it. Never blocks, never raises for bad input."""
+        """Handle a command and carry out what follows from it. Never blocks, never raises for bad input.
+
+        Nothing happens any more once the session is over.
+        """
+        if self._is_over:
+            return
         self._inbox.append(command)
         if self._working:
             return

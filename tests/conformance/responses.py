@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -266,10 +267,8 @@ class Response:
         problems = [f"{item.id} has no response.output_item.done" for item in self.items if item.done is None]
         if response.get("output") != [item.done for item in self.items]:
             problems.append("response.output is not what response.output_item.done showed")
-        if (response.get("conversation_id"), response.get("metadata")) != (
-            self.conversation_id,
-            self.metadata,
-        ):
+        told = (response.get("conversation_id"), _without_routes(response.get("metadata")))
+        if told != (self.conversation_id, self.metadata):
             problems.append("conversation_id or metadata changed")
         if status not in ("completed", "cancelled", "incomplete", "failed"):
             problems.append(f"a response ended {status}")
@@ -351,3 +350,14 @@ _PARTS: Mapping[str, Callable[[Response, _Part, Event], list[str]]] = {
     "response.output_audio.done": Response._audio_done,
     "response.content_part.done": Response._part_done,
 }
+
+
+# What routers add once they have decided, beside the client's own.
+_ROUTED = re.compile(r"(llm|tts)\.(router|route|variant|model|reason|attempts)")
+
+
+def _without_routes(metadata: Any) -> Any:
+    if not isinstance(metadata, dict):
+        return metadata
+    own = {name: value for name, value in metadata.items() if not _ROUTED.fullmatch(name)}
+    return own if own or not metadata else None

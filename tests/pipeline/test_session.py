@@ -14,6 +14,7 @@ from pipeline.commands import (
     CreateItem,
     CreateResponse,
     DeleteItem,
+    FrameScored,
     RetrieveItem,
     TruncateItem,
     UpdateSession,
@@ -594,3 +595,18 @@ async def test_an_observer_sees_every_event_and_what_was_done_besides() -> None:
 
     assert [seen.event for seen in watcher.effects if isinstance(seen, Emit)] == client.all[before:]
     assert {StartGeneration, ReportFirstOutput} < {type(seen) for seen in watcher.effects}
+
+
+async def test_nothing_happens_any_more_once_the_session_is_over() -> None:
+    stt = ScriptedStt()
+    async with opened(Engines(stt_engine=stt)) as (session, client):
+        await session.append_audio(tone(400, 8000))
+        await client.wait(SpeechStarted)
+    told = len(client.of(SpeechStarted))
+
+    # The detector may still be at work on what came before the end.
+    session.dispatch(FrameScored(10_000, 10_512, 0.9))
+    session.dispatch(CreateResponse())
+
+    assert client.of(ResponseCreated) == []
+    assert len(client.of(SpeechStarted)) == told

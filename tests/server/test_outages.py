@@ -1,7 +1,6 @@
 """Providers fail in spoken turns: with a router the user is answered all the same, without one told why."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from server.background import running_server
 from server.settings import ProviderTable, Settings
 from tests.conformance.client import RATE, Reply, Talk, talk
 from tests.conformance.hearing import VOICE_WORDS, loudness, seconds, voice, words
-from tests.conformance.oracle import Oracle
 from tests.fakes.openai_replies import CUT, HANG, ChatReply, SpeechReply, Step
 from tests.fakes.upstreams import FAULTS, HEARD, SAID, UPSTREAMS, FaultName, Upstream
 from tests.speech import silence
@@ -23,7 +21,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 TRANSCRIPTION = "conversation.item.input_audio_transcription"
 DETECTION = {"type": "server_vad", "silence_duration_ms": 300}
-ADDED = re.compile(r"(llm|tts)\.(router|route|variant|model|reason|attempts)")
 EARS, MODEL, VOICE = "local/moonshine-tiny-en", "builtin/echo", "local/espeak"
 
 UNTOLD: tuple[FaultName, ...] = ("mute", "stalled")  # faults that only a deadline finds
@@ -121,28 +118,12 @@ def router(upstream: Upstream, patience: str, *models: str) -> dict[str, Any]:
     }
 
 
-class RoutedOracle(Oracle):
-    """Allows what routers add to the metadata of a response that is over, and nothing else."""
-
-    def __init__(self, before: Oracle) -> None:
-        super().__init__()
-        self.sequence, self.told = before.sequence, before.told
-
-    def _follow(self, event: dict[str, Any]) -> list[str]:
-        response: dict[str, Any] = event.get("response", {})
-        if event["type"] == "response.done" and response["metadata"] is not None:
-            own = {name: value for name, value in response["metadata"].items() if not ADDED.fullmatch(name)}
-            event = {**event, "response": {**response, "metadata": own or None}}
-        return super()._follow(event)
-
-
 @asynccontextmanager
 async def session_of(
     ward: Ward, *, llm: str = MODEL, stt: str = EARS, tts: str = VOICE, text: bool = False
 ) -> AsyncIterator[Talk]:
     audio_in = {"transcription": {"model": stt}, "turn_detection": DETECTION}
     async with talk(ward.url, llm, text=text, audio={"input": audio_in, "output": {"model": tts}}) as session:
-        session.oracle = RoutedOracle(session.oracle)
         yield session
 
 
