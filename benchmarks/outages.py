@@ -227,7 +227,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", default="", metavar="TEXT", help="services with this in their names")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures, trial by trial")
     options = parser.parse_args(arguments)
-    logging.getLogger("providers").setLevel(logging.ERROR)  # every fault is worth a warning elsewhere
     chosen = {label: upstream for label, upstream in UPSTREAMS.items() if options.only in label}
 
     runs = uvloop.run(_run(chosen, options.trials))
@@ -251,4 +250,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    logging.getLogger("providers").setLevel(logging.ERROR)  # every fault is worth a warning elsewhere
     sys.exit(main())

@@ -175,8 +175,11 @@ async def test_a_session_may_end_while_a_turn_is_judged() -> None:
         async with opened(Engines(), vad(960), judge=judge, turn_taking=with_model(AUTO)) as (session, _):
             await session.append_audio(tone(640, 8000) + tone(640, 0))
             await asyncio.to_thread(judge.asked.wait, 10)
+            late = threading.Timer(0.2, judge.may_answer.set)  # the session does not wait for it
+            late.start()
     finally:
         judge.may_answer.set()
+    late.join()
 
 
 async def test_decisions_are_logged_with_what_they_were_made_of(caplog: pytest.LogCaptureFixture) -> None:
