@@ -10,17 +10,17 @@ import orjson
 
 from providers.contracts import LlmEvent, LlmFinished, LlmRequest, LlmUsage
 from providers.errors import BadAnswerError, ConnectionFailedError, ProviderError
-from providers.http import Answer, HttpClient
+from providers.http import HttpClient
 from providers.llm.anthropic_blocks import Blocks
 from providers.llm.anthropic_request import Shape, messages_body
 from providers.llm.claude_models import ClaudeModel, claude_model, taught
+from providers.llm.streaming import read_answer
 from providers.openai_quirks import Quirks
 from providers.problems import Problem, problem_from_object
 
 __all__ = ["NEWEST_VERSION", "AnthropicMessagesLlm"]
 
 MAX_ATTEMPTS = 8  # one, and those after what refusals taught
-TAIL_GAP_S = 2.0  # how long the end may take once the reason for it is known
 
 NEWEST_VERSION = "2026-10-21"  # the first without temperature and top_p
 
@@ -87,9 +87,9 @@ class AnthropicMessagesLlm:
                             continue
                         if self._learns(model, body, problem):
                             continue
-                    raise _named(problem).to_error(self._http.provider)
+                    raise problem.to_error(self._http.provider)
                 stream = _MessageStream(self._http, self._name)
-                async with aclosing(_read(answer, stream)) as events:
+                async with aclosing(read_answer(answer, stream)) as events:
                     async for event in events:
                         yield event
                 return
@@ -124,48 +124,6 @@ def _thinks(body: Mapping[str, Any]) -> bool:
     return echoed or body.get("thinking", {}).get("type") == "enabled"
 
 
-def _named(problem: Problem) -> Problem:
-    """The problem with a code where only its text tells what it is."""
-    if problem.status == 400 and "exceed context limit" in problem.message:
-        return replace(problem, code="context_length_exceeded")
-    return problem
-
-
-async def _read(answer: Answer, stream: "_MessageStream") -> AsyncGenerator[LlmEvent, None]:
-    if answer.content_type == "text/html":
-        raise answer.bad("answered with a web page; is its base_url right?")
-    if answer.content_type == "application/json":  # a server that does not stream
-        for event in stream.whole(await answer.json()):
-            yield event
-        for event in stream.finish():
-            yield event
-        return
-    try:
-        async with aclosing(answer.sse()) as frames:
-            async for frame in frames:
-                for event in stream.feed(_decoded(answer, frame.data)):
-                    yield event
-                if stream.done:
-                    break
-                if stream.reason is not None:
-                    answer.gap = min(answer.gap, TAIL_GAP_S)
-    except ProviderError as error:
-        # The answer was complete; what is missing is the event that says so.
-        if stream.reason is None or isinstance(error, BadAnswerError):
-            raise
-    for event in stream.finish():
-        yield event
-    if stream.done:
-        await answer.drain()
-
-
-def _decoded(answer: Answer, data: str) -> Any:
-    try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError:
-        raise answer.bad("sent an event that is not JSON") from None
-
-
 class _MessageStream:
     """Turns decoded events into ours."""
 
@@ -176,6 +134,14 @@ class _MessageStream:
         self._begun = False
         self.reason: str | None = None
         self.done = False
+
+    def read(self, data: str) -> Iterator[LlmEvent]:
+        """Our events for one frame; raises the error that it reports."""
+        try:
+            event = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            raise self._bad("sent an event that is not JSON") from None
+        yield from self.feed(event)
 
     def feed(self, event: Any) -> Iterator[LlmEvent]:
         """Our events for one of theirs; raises the error that it reports."""
@@ -249,7 +215,7 @@ class _MessageStream:
         return LlmUsage(read, count("output_tokens", 0), cached)
 
     def _problem(self, value: Mapping[str, Any]) -> ProviderError:
-        return _named(problem_from_object(value, self._http.redactor)).to_error(self._http.provider)
+        return problem_from_object(value, self._http.redactor).to_error(self._http.provider)
 
     def _bad(self, what: str) -> BadAnswerError:
         return BadAnswerError(f"{self._http.provider} {what}", provider=self._http.provider)

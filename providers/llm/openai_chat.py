@@ -11,8 +11,9 @@ import orjson
 
 from providers.contracts import LlmEvent, LlmFinished, LlmRequest, LlmUsage, TextDelta
 from providers.errors import BadAnswerError, ConnectionFailedError, OverloadedError, ProviderError
-from providers.http import Answer, HttpClient
+from providers.http import HttpClient
 from providers.llm.openai_chat_request import GO_ON, chat_body
+from providers.llm.streaming import read_answer
 from providers.llm.think_filter import ThinkFilter
 from providers.llm.tool_fragments import ToolFragments
 from providers.llm.vision import without_images
@@ -22,7 +23,6 @@ from providers.problems import problem_from_object
 __all__ = ["ChatStream", "OpenAIChatLlm"]
 
 MAX_ATTEMPTS = 10  # one, and one for each parameter that a server may refuse
-TAIL_GAP_S = 2.0  # how long usage and [DONE] may take once the answer itself is complete
 
 MAX_REASONING = 256 * 1024  # characters kept for servers that want them back
 
@@ -99,7 +99,7 @@ class OpenAIChatLlm:
                         continue
                     raise problem.to_error(self._http.provider)
                 stream = self._stream()
-                async with aclosing(_read(answer, stream)) as events:
+                async with aclosing(read_answer(answer, stream)) as events:
                     async for event in events:
                         yield event
                 return
@@ -111,42 +111,6 @@ class OpenAIChatLlm:
     def _stream(self) -> "ChatStream":
         """What reads the answer."""
         return ChatStream(self._http, keeps_reasoning=self._echo_reasoning)
-
-
-async def _read(answer: Answer, stream: "ChatStream") -> AsyncGenerator[LlmEvent, None]:
-    if answer.content_type == "text/html":
-        raise answer.bad("answered with a web page; is its base_url right?")
-    if answer.content_type == "application/json":  # a server that does not stream
-        for event in stream.whole(await answer.json()):
-            yield event
-        for event in stream.finish():
-            yield event
-        return
-    try:
-        async with aclosing(answer.sse()) as frames:
-            async for frame in frames:
-                if frame.data.strip() == "[DONE]":
-                    stream.done = True
-                    break
-                for event in stream.feed(_decoded(answer, frame.data)):
-                    yield event
-                if stream.reason is not None:
-                    answer.gap = min(answer.gap, TAIL_GAP_S)
-    except ProviderError as error:
-        # The answer was complete; what is missing are its usage and the terminator.
-        if stream.reason is None or isinstance(error, BadAnswerError):
-            raise
-    for event in stream.finish():
-        yield event
-    if stream.done:
-        await answer.drain()
-
-
-def _decoded(answer: Answer, data: str) -> Any:
-    try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError:
-        raise answer.bad("sent a chunk that is not JSON") from None
 
 
 class ChatStream:
@@ -162,6 +126,17 @@ class ChatStream:
         self._any = False
         self.reason: str | None = None
         self.done = False
+
+    def read(self, data: str) -> Iterator[LlmEvent]:
+        """Events of one frame; raises the error that it reports."""
+        if data.strip() == "[DONE]":
+            self.done = True
+            return
+        try:
+            chunk = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            raise self._bad("sent a chunk that is not JSON") from None
+        yield from self.feed(chunk)
 
     def feed(self, chunk: Any) -> Iterator[LlmEvent]:
         """Events of one chunk; raises the error that it reports."""
