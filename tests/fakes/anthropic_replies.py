@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tests.fakes.http_service import Paced, as_json
+from tests.fakes.http_service import as_json
 from tests.fakes.openai_api import FakeCall, Reply, frame
+from tests.fakes.openai_replies import Paced
 
 __all__ = ["FakeClaude", "MessageReply", "anthropic_error", "event", "overloaded", "rate_limited"]
 

@@ -3,17 +3,17 @@
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 from aiohttp import web
 
-from tests.fakes.openai_api import CUT, HANG, RecordedRequest, Reply, Step, Until, Wait
+from tests.fakes.openai_api import RecordedRequest, Reply
+from tests.fakes.sending import send_reply
 
-__all__ = ["Exchange", "HttpService", "Paced", "Renders", "as_json"]
+__all__ = ["Exchange", "HttpService", "Renders", "as_json"]
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 
@@ -60,31 +60,6 @@ class Exchange:
             request.finished.set()
 
 
-@dataclass(frozen=True, slots=True)
-class Paced:
-    """How an answer comes; the base of scripts that make faithful answers out of their content."""
-
-    delay_s: float = 0.0  # before the status line, as a slow model does
-    pace_s: float = 0.0  # between pieces
-    split: int | None = None  # cut the body into writes of so many bytes, wherever that falls
-    break_after: int | None = None  # so many pieces come, then `break_with` instead of the rest
-    break_with: Sequence[Step] = (CUT,)
-
-    def steps(self, pieces: Sequence[bytes]) -> Iterator[Step]:
-        """The body, with what happens to it on the way."""
-        if self.break_after is not None:
-            pieces = pieces[: self.break_after]
-        if self.split:
-            whole = b"".join(pieces)
-            pieces = [whole[at : at + self.split] for at in range(0, len(whole), self.split)]
-        for at, piece in enumerate(pieces):
-            if at and self.pace_s:
-                yield Wait(self.pace_s)
-            yield piece
-        if self.break_after is not None:
-            yield from self.break_with
-
-
 class HttpService:
     """A server; everything about it ends with the `async with` block. Subclasses bring the routes."""
 
@@ -126,27 +101,7 @@ class HttpService:
         return RecordedRequest(http.path_qs, headers, body, (peer[0], peer[1]), now)
 
     async def send(self, http: web.Request, reply: Reply) -> web.StreamResponse:
-        await asyncio.sleep(reply.delay_s)
-        response = web.StreamResponse(status=reply.status, headers=dict(reply.headers))
-        response.content_type = reply.content_type
-        await response.prepare(http)
-        for step in reply.steps:
-            match step:
-                case bytes():
-                    await response.write(step)
-                    await asyncio.sleep(0)
-                case Wait():
-                    await asyncio.sleep(step.seconds)
-                case Until():
-                    await step.event.wait()
-                case _:
-                    if step is HANG:
-                        await self._closing.wait()
-                    if http.transport is not None:
-                        http.transport.abort()
-                    return response
-        await response.write_eof()
-        return response
+        return await send_reply(http, reply, self._closing)
 
 
 def as_json(value: Any) -> bytes:

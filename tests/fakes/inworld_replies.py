@@ -166,7 +166,7 @@ class SpokenReply(SpeechReply):
     def render(self, body: Mapping[str, Any]) -> Reply:
         chunks = self.spoken.chunks(body["text"], body)
         lines = [json.dumps({"result": chunk}).encode() + b"\n" for chunk in chunks]
-        return Reply(tuple(self._steps(lines)), delay_s=self.delay_s)
+        return Reply(tuple(self.steps(lines)), delay_s=self.delay_s)
 
 
 _RAMP = array.array("h", range(-1000, 1000)).tobytes()

@@ -40,6 +40,7 @@ from tests.fakes.openai_replies import (
     rate_limited,
     sine,
 )
+from tests.fakes.sending import send_reply
 
 __all__ = [
     "CUT",
@@ -273,27 +274,7 @@ class FakeOpenAI:
         return None
 
     async def _send(self, http: web.Request, reply: Reply) -> web.StreamResponse:
-        await asyncio.sleep(reply.delay_s)
-        response = web.StreamResponse(status=reply.status, headers=dict(reply.headers))
-        response.content_type = reply.content_type
-        await response.prepare(http)
-        for step in reply.steps:
-            match step:
-                case bytes():
-                    await response.write(step)
-                    await asyncio.sleep(0)
-                case Wait():
-                    await asyncio.sleep(step.seconds)
-                case Until():
-                    await step.event.wait()
-                case _:
-                    if step is HANG:
-                        await self._closing.wait()
-                    if http.transport is not None:
-                        http.transport.abort()
-                    return response
-        await response.write_eof()
-        return response
+        return await send_reply(http, reply, self._closing)
 
 
 def _record(http: web.Request, body: dict[str, Any]) -> RecordedRequest:

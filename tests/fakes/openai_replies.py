@@ -21,6 +21,7 @@ __all__ = [
     "SPEECH_RATE",
     "ChatReply",
     "FakeCall",
+    "Paced",
     "Reply",
     "Script",
     "SpeechReply",
@@ -112,14 +113,17 @@ _ids = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True)
-class _Paced:
+class Paced:
+    """How an answer comes; the base of scripts that make faithful answers out of their content."""
+
     delay_s: float = 0.0  # before the status line, as a slow model does
     pace_s: float = 0.0  # between pieces
     split: int | None = None  # cut the body into writes of so many bytes, wherever that falls
     break_after: int | None = None  # so many pieces come, then `break_with` instead of the rest
     break_with: Sequence[Step] = (CUT,)
 
-    def _steps(self, pieces: Sequence[bytes]) -> Iterator[Step]:
+    def steps(self, pieces: Sequence[bytes]) -> Iterator[Step]:
+        """The body, with what happens to it on the way."""
         if self.break_after is not None:
             pieces = pieces[: self.break_after]
         if self.split:
@@ -134,7 +138,7 @@ class _Paced:
 
 
 @dataclass(frozen=True, slots=True)
-class ChatReply(_Paced):
+class ChatReply(Paced):
     """A completion: reasoning, then the text word by word, then the calls, fragmented as OpenAI does."""
 
     text: str = ""
@@ -150,9 +154,9 @@ class ChatReply(_Paced):
         finish = self.finish or ("tool_calls" if calls else "stop")
         if not body.get("stream"):
             whole = json.dumps(self._completion(body, calls, finish), ensure_ascii=False).encode()
-            return Reply(tuple(self._steps([whole])), delay_s=self.delay_s)
+            return Reply(tuple(self.steps([whole])), delay_s=self.delay_s)
         pieces = [*self._chunks(body, calls, finish), frame("[DONE]")]
-        return Reply(tuple(self._steps(pieces)), content_type="text/event-stream", delay_s=self.delay_s)
+        return Reply(tuple(self.steps(pieces)), content_type="text/event-stream", delay_s=self.delay_s)
 
     def _usage(self, body: Mapping[str, Any]) -> dict[str, Any]:
         prompt = sum(len(str(message.get("content") or "").split()) for message in body["messages"])
@@ -215,7 +219,7 @@ class ChatReply(_Paced):
 
 
 @dataclass(frozen=True, slots=True)
-class TranscriptionReply(_Paced):
+class TranscriptionReply(Paced):
     """A transcript: server-sent events where the request asks for a stream, else JSON or plain text."""
 
     text: str = ""
@@ -236,7 +240,7 @@ class TranscriptionReply(_Paced):
             if segments:
                 done |= {"segments": segments, "duration": segments[-1]["end"], "task": "transcribe"}
             whole = json.dumps(done, ensure_ascii=False).encode()
-            return Reply(tuple(self._steps([whole])), delay_s=self.delay_s)
+            return Reply(tuple(self.steps([whole])), delay_s=self.delay_s)
         pieces = []
         for segment in segments or [{"text": self.text}]:
             for word in self._words(segment["text"]):
@@ -245,7 +249,7 @@ class TranscriptionReply(_Paced):
                 pieces.append(frame(delta | ({"segment_id": segment["id"]} if segments else {})))
             pieces += [frame(segment)] if segments else []
         pieces.append(frame({"type": "transcript.text.done"} | done))
-        return Reply(tuple(self._steps(pieces)), content_type="text/event-stream", delay_s=self.delay_s)
+        return Reply(tuple(self.steps(pieces)), content_type="text/event-stream", delay_s=self.delay_s)
 
     def _words(self, text: str) -> list[str]:
         return re.findall(r"\s*\S+|\s+$", text)
@@ -285,7 +289,7 @@ class TranscriptionReply(_Paced):
 
 
 @dataclass(frozen=True, slots=True)
-class SpeechReply(_Paced):
+class SpeechReply(Paced):
     """A tone whose length follows from the text, in chunks that split samples."""
 
     seconds_per_character: float = SECONDS_PER_CHARACTER
@@ -295,7 +299,7 @@ class SpeechReply(_Paced):
     def render(self, body: Mapping[str, Any]) -> Reply:
         pcm = sine(len(body["input"]) * self.seconds_per_character) if self.pcm is None else self.pcm
         pieces = [pcm[at : at + self.chunk_bytes] for at in range(0, len(pcm), self.chunk_bytes)]
-        return Reply(tuple(self._steps(pieces)), content_type="audio/pcm", delay_s=self.delay_s)
+        return Reply(tuple(self.steps(pieces)), content_type="audio/pcm", delay_s=self.delay_s)
 
 
 def sine(seconds: float, hertz: float = 440.0) -> bytes:
