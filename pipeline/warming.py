@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.config import SessionConfig
 from pipeline.engines import Engines, load
+from providers.contracts import Warmable
 from providers.errors import ProviderError, UnknownModelError
 
 __all__ = ["Warmer"]
@@ -42,14 +43,14 @@ class Warmer:
     def _may_need_it(self, get: Callable[[str], Any], model: str) -> bool:
         """Whether it is not loaded yet, or has something to prepare; most local engines have not."""
         try:
-            return not self._engines.is_loaded(model) or hasattr(get(model), "warm")
+            return not self._engines.is_loaded(model) or isinstance(get(model), Warmable)
         except (ProviderError, UnknownModelError):
             return False
 
     async def _warm(self, get: Callable[[str], Any], model: str) -> None:
         try:
             engine = await load(self._engines, get, model)
-            if hasattr(engine, "warm"):
+            if isinstance(engine, Warmable):
                 await engine.warm()
         except Exception as error:  # noqa: BLE001 - whoever asks the engine for something is told what is wrong
             log.debug("%s could not be warmed: %s", model, error)

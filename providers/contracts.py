@@ -12,7 +12,7 @@ House rules for every engine:
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 __all__ = [
     "AssistantMessage",
@@ -72,6 +72,7 @@ class ModelInfo:
     word_timings: bool = False
 
 
+@runtime_checkable
 class Warmable(Protocol):
     """An engine that can prepare for its first request, such as by opening a connection."""
 

@@ -28,6 +28,5 @@ async def warm_first(lookup: Lookup, routers: Routers, kind: EngineKind, router_
 async def _warm(lookup: Lookup, kind: EngineKind, name: str) -> None:
     with suppress(ProviderError, UnknownModelError):
         found = await engine(lookup, kind, canonical(lookup, kind, name))
-        if hasattr(found, "warm"):
-            warmable: Warmable = found
-            await warmable.warm()
+        if isinstance(found, Warmable):
+            await found.warm()

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from contextlib import aclosing
 from dataclasses import replace
 
-from providers.contracts import SpeechChunk, TextMark, Tts, TtsOptions, Voice
+from providers.contracts import SpeechChunk, TextMark, Tts, TtsOptions, Voice, Warmable
 from providers.speakable import Positions, SpeakableText
 from providers.tts.stretch import MAX_FACTOR, MIN_FACTOR, Stretcher
 
@@ -55,9 +55,8 @@ class PreparedTts:
 
     async def warm(self) -> None:
         """Warm the voice, if it can be."""
-        warm = getattr(self._inner, "warm", None)
-        if warm is not None:
-            await warm()
+        if isinstance(self._inner, Warmable):
+            await self._inner.warm()
 
     async def speak(self, text: AsyncIterator[str], options: TtsOptions) -> AsyncGenerator[SpeechChunk, None]:
         """Raises what the voice raises. Closing it closes the voice's stream."""
