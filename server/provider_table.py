@@ -12,12 +12,12 @@ from providers.catalog import CATALOG
 from providers.contracts import ModelInfo
 from providers.provider import Provider, ProviderSettings
 from providers.registry import make_provider
+from server.startup import IN_PROCESS
 
 __all__ = ["COLUMNS", "Row", "markdown", "options_markdown", "rows"]
 
 COLUMNS = ("Models", "What", "Key", "Streams", "Languages", "Word timings")
 KINDS = {"llm": "language model", "stt": "transcription", "tts": "speech", "vad": "speech detection"}
-IN_PROCESS = ("builtin", "local")
 _ANY_LLM = ModelInfo("MODEL", "llm", streams="text and calls")
 _ANY_STT = ModelInfo("MODEL", "stt", streams="text, after the audio", languages="as the model")
 _ANY_TTS = ModelInfo("MODEL", "tts", streams="audio", languages="as the model")
