@@ -2,11 +2,11 @@
 
 import difflib
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from importlib.metadata import entry_points
-from typing import Any, TypeVar
+from typing import Any
 
 from providers.catalog import CATALOG
 from providers.contracts import Llm, Stt, Tts, TurnModel, Vad
@@ -24,8 +24,6 @@ TITLES = {"llm": "language model", "stt": "transcription model", "tts": "speech 
 # Remote providers accept any name, so a client could fill the memory by inventing some. The oldest one is
 # forgotten; providers keep the models that they loaded.
 MAX_ENGINES = 512
-
-Engine = TypeVar("Engine")
 
 
 class ProviderSetupError(Exception):
@@ -113,21 +111,25 @@ class Registry:
 
     def llm(self, name: str) -> Llm:
         """The engine of a name as `resolve_llm` takes it; raises also `ProviderError` when loading fails."""
-        return self._engine("llm", self.resolve_llm(name), lambda provider: provider.llm)
+        engine: Llm = self._engine("llm", self.resolve_llm(name))
+        return engine
 
     def stt(self, name: str) -> Stt:
         """The engine of a name as `resolve_stt` takes it; raises also `ProviderError` when loading fails."""
-        return self._engine("stt", self.resolve_stt(name), lambda provider: provider.stt)
+        engine: Stt = self._engine("stt", self.resolve_stt(name))
+        return engine
 
     def tts(self, name: str) -> Tts:
         """The engine of a name as `resolve_tts` takes it; raises also `ProviderError` when loading fails."""
-        return self._engine("tts", self.resolve_tts(name), _prepared_tts)
+        engine: Tts = self._engine("tts", self.resolve_tts(name))
+        return engine
 
     def vad(self) -> Vad:
         """The one detector that all sessions share; raises `UnknownModelError` or `ProviderError`."""
         name = self.defaults.vad
         self._provider("voice activity detector", name)
-        return self._engine("vad", name, lambda provider: provider.vad)
+        engine: Vad = self._engine("vad", name)
+        return engine
 
     def turn(self) -> TurnModel | None:
         """The judge of turns that all sessions share, where there is one; raises as `vad` does."""
@@ -135,7 +137,8 @@ class Registry:
         if name is None:
             return None
         self._provider("model that judges turns", name)
-        return self._engine("turn", name, lambda provider: provider.turn)
+        engine: TurnModel = self._engine("turn", name)
+        return engine
 
     def resolve_voice(self, tts: str, voice: str) -> str:
         """The speech model's own id of a voice; raises `UnknownModelError`.
@@ -237,10 +240,7 @@ class Registry:
         try:
             # Remote providers serve more than they list, and making an engine of theirs costs nothing; a
             # provider that loads models refuses names that it does not list before it loads anything.
-            if kind == "tts":
-                self._engine(kind, target, _prepared_tts)
-            else:
-                self._engine(kind, target, lambda owner: getattr(owner, kind))
+            self._engine(kind, target)
         except UnknownModelError as error:
             raise UnknownModelError(f"Unknown {TITLES[kind]} '{_shorten(target)}': {error}.") from None
         except ProviderError as error:  # it is known, and something that it needs is not here
@@ -260,11 +260,9 @@ class Registry:
             f"{_nearest(name, self.providers)}. Configured: {', '.join(self.providers)}. To use it, {how}."
         )
 
-    def _engine(
-        self, kind: str, canonical: str, method: Callable[[Provider], Callable[[str], Engine]]
-    ) -> Engine:
+    def _engine(self, kind: str, canonical: str) -> Any:
         key = (kind, canonical)
-        engine: Engine | None = self._engines.get(key)
+        engine = self._engines.get(key)
         if engine is None:
             with self._lock:
                 engine = self._engines.get(key)
@@ -272,7 +270,8 @@ class Registry:
                     if len(self._engines) >= MAX_ENGINES:
                         self._engines.pop(next(iter(self._engines)))
                     name, _, model = canonical.partition("/")
-                    engine = self._engines[key] = method(self.providers[name])(model)
+                    engine = getattr(self.providers[name], kind)(model)
+                    engine = self._engines[key] = _prepared(engine) if kind == "tts" else engine
         return engine
 
     def _unknown(self, kind: EngineKind, name: str) -> UnknownModelError:
@@ -283,14 +282,11 @@ class Registry:
         )
 
 
-def _prepared_tts(provider: Provider) -> Callable[[str], Tts]:
-    def make(model: str) -> Tts:
-        engine = provider.tts(model)
-        if isinstance(engine, Routed):  # the voices that it asks come from here, and are prepared
-            return engine
-        return PreparedTts(engine, numbers=not getattr(engine, "reads_numbers", True))
-
-    return make
+def _prepared(engine: Tts) -> Tts:
+    """A voice as sessions get it; a router's are prepared already, since it has them from here."""
+    if isinstance(engine, Routed):
+        return engine
+    return PreparedTts(engine, numbers=not getattr(engine, "reads_numbers", True))
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
