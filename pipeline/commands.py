@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from pipeline.config import Patch
 from pipeline.errors import InvalidRequest
@@ -26,6 +26,7 @@ __all__ = [
     "FrameScored",
     "GenerationFailed",
     "GenerationFinished",
+    "LeaveOut",
     "PlaybackStopped",
     "Refuse",
     "ResponseParams",
@@ -231,6 +232,7 @@ class TranscriptReady:
     languages: tuple[str, ...] | None = None
     usage: SttUsage | None = None
     segment: int = 0
+    voice_profile: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +323,13 @@ class PlaybackStopped:
 
 
 @dataclass(frozen=True, slots=True)
+class LeaveOut:
+    """These items are known to the model in other words: its contexts do without them from now on."""
+
+    item_ids: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class DeadlinePassed:
     """The moment that `SetDeadline` named has come."""
 
@@ -346,6 +355,7 @@ EngineFact = (
     | SpeechSynthesized
     | SpeechFinished
     | PlaybackStopped
+    | LeaveOut
     | DeadlinePassed
 )
 

@@ -12,6 +12,9 @@ from providers.contracts import SttUsage, TokenLogprob, TranscriptSegment
 __all__ = [
     "AudioDelta",
     "AudioDone",
+    "BackchannelAudio",
+    "BackchannelDone",
+    "BackchannelSkipped",
     "BufferCleared",
     "BufferCommitted",
     "CallArgumentsDelta",
@@ -347,6 +350,27 @@ class CallArgumentsDone:
     arguments: str
 
 
+# --- Listener sounds: beside every response, and never part of the conversation -----------------------
+
+
+@dataclass(frozen=True, slots=True)
+class BackchannelAudio:
+    backchannel_id: str
+    pcm: bytes  # 24 kHz, whatever the session's formats are
+
+
+@dataclass(frozen=True, slots=True)
+class BackchannelDone:
+    backchannel_id: str
+    phrase: str
+
+
+@dataclass(frozen=True, slots=True)
+class BackchannelSkipped:
+    backchannel_id: str
+    reason: str  # such as "deadline_missed"
+
+
 Event = (
     SessionCreated
     | SessionUpdated
@@ -382,4 +406,7 @@ Event = (
     | AudioDone
     | CallArgumentsDelta
     | CallArgumentsDone
+    | BackchannelAudio
+    | BackchannelDone
+    | BackchannelSkipped
 )

@@ -8,7 +8,7 @@ arise while effects are carried out wait their turn in `_inbox`.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import replace
 from time import monotonic
 from types import TracebackType
@@ -74,13 +74,15 @@ from pipeline.events import (
 from pipeline.generation import Generation
 from pipeline.hearing import Hearing
 from pipeline.intake import with_recordings_decoded
-from pipeline.items import ContentPart, InputAudio, MessageItem, OutputAudio
+from pipeline.items import ContentPart, InputAudio, Item, MessageItem, OutputAudio
 from pipeline.judging import TurnJudge
 from pipeline.log_reports import log_report
 from pipeline.quota import Quota, QuotaExceededError
+from pipeline.stages.contracts import Host, Stage
 from pipeline.ticks import TICK_RATE
 from pipeline.turn_taking import TurnTaking
 from pipeline.warming import Warmer
+from providers.contracts import Caller
 
 __all__ = ["Observer", "Peer", "Player", "Session"]
 
@@ -131,6 +133,7 @@ class Session:
         turn_taking: TurnTaking | None = None,
         max_kept_audio: int = 16 * 1024 * 1024,  # bytes, for `conversation.item.retrieve`
         quota: Quota | None = None,  # None: nothing is limited, and clients are told of no limits
+        stages: Sequence[Callable[[Host], Stage]] = (),
     ) -> None:
         self.id = id
         self._limits = limits or EngineLimits()
@@ -157,16 +160,18 @@ class Session:
             detector,
             judge or TurnJudge(None),
             self.dispatch,
-            self._spawn,
+            self.spawn,
             config.audio.input.format.rate,
             expects_echoes=turn_taking.echo_guard,
         )
-        self._warmer = Warmer(engines, self._spawn)
+        self._warmer = Warmer(engines, self.spawn)
         self._caller = caller_of(id, config)
         self._players: list[Player] = []
         self._alarm: asyncio.TimerHandle | None = None
         self._generations: dict[str, tuple[Generation, asyncio.Task[None]]] = {}
         self._store = AudioStore(max_kept_audio)
+        self._stages = [make(self) for make in stages]
+        self._busy_stages: list[Stage] = []  # those that have something to do
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
@@ -178,6 +183,8 @@ class Session:
         self._is_over = True
         self._set_alarm(None)
         self._hearing.close()
+        for stage in self._stages:
+            stage.close()
         for _, task in self._generations.values():
             task.cancel()
         await self._tasks.__aexit__(kind, error, trace)
@@ -185,6 +192,19 @@ class Session:
     @property
     def config(self) -> SessionConfig:
         return self._engine.config
+
+    @property
+    def engines(self) -> Engines:
+        return self._engines
+
+    @property
+    def caller(self) -> Caller:
+        return self._caller
+
+    @property
+    def items(self) -> Iterator[Item]:
+        """The conversation, in order."""
+        return self._engine.items
 
     def join(self, peer: Peer, player: Player | None = None) -> None:
         """A client connects, with a player if the server plays for it; the first one starts the session."""
@@ -221,6 +241,8 @@ class Session:
         try:
             for effect in self._engine.handle(command, monotonic()):
                 self._perform(effect)
+            for stage in self._busy_stages:
+                stage.took(command)
         except Exception:
             # Our own fault. The caller may be the detector that serves every session, so it must not learn of
             # it; the client does, and its session goes on as well as it can.
@@ -280,6 +302,8 @@ class Session:
     def _perform(self, effect: Effect) -> None:
         for observer in self._observers:
             observer.saw(effect)
+        for stage in self._busy_stages:
+            stage.saw(effect)
         match effect:
             case Emit(event):
                 self._emit(event)
@@ -287,6 +311,7 @@ class Session:
                 self._caller = caller_of(self.id, config)
                 self._hearing.configure(config, self._caller)
                 self._warmer.configure(config)
+                self._busy_stages = [stage for stage in self._stages if stage.configure(config)]
             case StartUtterance():
                 self._hearing.start_utterance(effect)
             case EndSegment():
@@ -338,6 +363,11 @@ class Session:
             case _:
                 assert_never(effect)
 
+    def tell(self, event: Event) -> None:
+        """Tell the clients something that the engine need not know."""
+        if not self._is_over:
+            self._perform(Emit(event))
+
     def _emit(self, event: Event) -> None:
         match event:
             case AudioDelta(part, pcm, format):
@@ -373,7 +403,7 @@ class Session:
             self.dispatch(GenerationFailed(id, "rate_limit_exceeded", str(exceeded), started=False))
             return
         generation = Generation(order, self._engines, self.dispatch, self._room, self._caller)
-        task = self._spawn(generation.run(), f"generation {id}")
+        task = self.spawn(generation.run(), f"generation {id}")
         self._generations[id] = (generation, task)
         task.add_done_callback(lambda _: self._generated(id, generation))
 
@@ -397,7 +427,7 @@ class Session:
 
     # --- tasks ----------------------------------------------------------------------------------------
 
-    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """The only place where a session starts tasks; they end with it."""
         return self._tasks.create_task(work, name=f"{self.id} {name}")
 

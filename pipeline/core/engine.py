@@ -9,6 +9,7 @@ raises `InvalidRequest` before anything has changed, and becomes one `error` eve
     engine facts ──┘      (over one shared State)   └─► everything else   to the session's workers
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import assert_never
 
@@ -28,6 +29,7 @@ from pipeline.commands import (
     FrameScored,
     GenerationFailed,
     GenerationFinished,
+    LeaveOut,
     PlaybackStopped,
     Refuse,
     ResponseParams,
@@ -118,6 +120,11 @@ class Engine:
         return self._state.config
 
     @property
+    def items(self) -> Iterator[Item]:
+        """The conversation, in order."""
+        return iter(self._state.conversation)
+
+    @property
     def audio_room(self) -> int:
         """How many more ticks of input audio fit into the buffer.
 
@@ -189,6 +196,8 @@ class Engine:
                 self._turn(listener.reconsider())
             case PlaybackStopped():
                 self._playback_stopped(command)
+            case LeaveOut(item_ids):
+                responder.leave_out(item_ids)
             case DeadlinePassed():
                 self._idle_timeout()
             # orders

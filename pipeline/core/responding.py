@@ -6,7 +6,7 @@ Facts about a response that is over are dropped here, in `_running`, and nowhere
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -404,6 +404,11 @@ class Responder:
     def spoke(self, item_id: str) -> bool:
         """Whether that item was spoken by the assistant."""
         return item_id in self._heard
+
+    def leave_out(self, item_ids: Collection[str]) -> None:
+        """Contexts to come do without these items."""
+        self._prepared.revoke("outdated")
+        self._contexts.leave_out(item_ids)
 
     def item_deleted(self, item_id: str) -> None:
         """Forget the item; a response that waited for its transcript waits no longer."""

@@ -86,6 +86,10 @@ class ContextKeeper:
             self._counted_by = model
             self._scale = min(_MAX_SCALE, max(_MIN_SCALE, counted / estimated))
 
+    def leave_out(self, item_ids: Collection[str]) -> None:
+        """These items of the conversation leave all contexts to come."""
+        self._gone |= {id for id in item_ids if id in self._conversation}
+
     def forget(self, item_id: str) -> None:
         """The item was deleted; its id may come back as another item."""
         self._gone.discard(item_id)

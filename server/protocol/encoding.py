@@ -5,10 +5,14 @@ from typing import Any, assert_never
 
 import orjson
 
+from pipeline.config import AudioFormat
 from pipeline.errors import InvalidRequest
 from pipeline.events import (
     AudioDelta,
     AudioDone,
+    BackchannelAudio,
+    BackchannelDone,
+    BackchannelSkipped,
     BufferCleared,
     BufferCommitted,
     CallArgumentsDelta,
@@ -247,6 +251,22 @@ class Encoder:
                     "call_id": call_id,
                     "name": name,
                     "arguments": arguments,
+                }
+            # listener sounds
+            case BackchannelAudio(backchannel_id, pcm):
+                return "response.backchannel.audio.delta", {
+                    "backchannel_id": backchannel_id,
+                    "delta": audio_json(pcm, AudioFormat()),
+                }
+            case BackchannelDone(backchannel_id, phrase):
+                return "response.backchannel.audio.done", {
+                    "backchannel_id": backchannel_id,
+                    "phrase": phrase,
+                }
+            case BackchannelSkipped(backchannel_id, reason):
+                return "response.backchannel.skipped", {
+                    "backchannel_id": backchannel_id,
+                    "reason": reason,
                 }
             case _:
                 assert_never(event)
