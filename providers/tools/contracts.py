@@ -1,4 +1,4 @@
-"""What tools that the server runs itself look like to a session: those of MCP servers, and searches of the web."""
+"""What the tools look like that the server runs for a session: those of MCP servers, and web searches."""
 
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager

@@ -34,6 +34,9 @@ from pipeline.effects import (
 from pipeline.events import (
     AudioDelta,
     AudioDone,
+    BackchannelAudio,
+    BackchannelDone,
+    BackchannelSkipped,
     BufferCleared,
     BufferCommitted,
     CallArgumentsDelta,
@@ -219,6 +222,12 @@ def _event_line(event: Event) -> str:
             return f"arguments.delta {part.item_id} {call_id} {delta!r}"
         case CallArgumentsDone(part, call_id, name, arguments):
             return f"arguments.done {part.item_id} {call_id} {name}({arguments})"
+        case BackchannelAudio(id, pcm):
+            return f"backchannel.delta {id} {len(pcm) * 500 // 24_000} ms"
+        case BackchannelDone(id, phrase):
+            return f"backchannel.done {id} {phrase!r}"
+        case BackchannelSkipped(id, reason):
+            return f"backchannel.skipped {id} {reason}"
         case _:
             assert_never(event)
 
