@@ -19,7 +19,7 @@ from server.metrics import Metrics
 from server.quotas import Quotas
 from server.router_book import RouterBook
 from server.router_store import RouterStore, RouterStoreError
-from server.routes import beta_sessions, client_secrets, realtime, routers, status
+from server.routes import beta_sessions, client_secrets, inworld, realtime, routers, status
 from server.routes import metrics as metrics_route
 from server.settings import Settings
 from server.startup import ROUTERS, Prepared, StartupError, log_choices, prepare
@@ -80,6 +80,7 @@ def create_app(settings: Settings, prepared: Prepared | None = None) -> FastAPI:
     app.include_router(status.router)
     app.include_router(metrics_route.router)
     app.include_router(realtime.router)
+    app.include_router(inworld.router)
     app.include_router(client_secrets.router)
     app.include_router(beta_sessions.router)
     app.include_router(routers.router)

@@ -4,7 +4,6 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -31,6 +30,8 @@ class Identity:
     bound: BoundSession | None = None  # what the client secret opens; None for a full API key
 
 
+MAX_CREDENTIALS = 4  # that one request may come with in `Authorization` and its stand-ins
+
 ANYBODY = Identity("anybody")  # on a server without keys
 
 
@@ -43,7 +44,7 @@ class Authenticator:
         client_secrets: ClientSecrets,
         allowed_origins: Iterable[str] = (),
     ) -> None:
-        self._digests = tuple(_digest(key.get_secret_value()) for key in api_keys)
+        self._digests = tuple(_digest(_plain(key.get_secret_value())) for key in api_keys)
         self._client_secrets = client_secrets
         self._allowed_origins = frozenset(origin.rstrip("/").lower() for origin in allowed_origins)
 
@@ -52,14 +53,21 @@ class Authenticator:
         """Whether a key is needed at all."""
         return bool(self._digests)
 
-    def authenticate(self, headers: Mapping[str, str], subprotocols: Sequence[str] = ()) -> Identity:
+    def authenticate(
+        self,
+        headers: Mapping[str, str],
+        subprotocols: Sequence[str] = (),
+        credentials: Sequence[str] = (),
+    ) -> Identity:
         """Who the request comes from; raises `KeyRefusedError` when it may not go on.
 
         `headers` must find names in any case, or have lower-case ones. A key, or a client secret, is taken
         from `Authorization: Bearer KEY`, from `Authorization: Basic ...` as the key itself or as the
-        password, and from the WebSocket subprotocol `openai-insecure-api-key.KEY`.
+        password, and from the WebSocket subprotocol `openai-insecure-api-key.KEY`. `credentials` are more
+        values as of the header, which came in another place. A key of the form `id:secret` may be
+        configured, and sent, as it is or in base64.
         """
-        candidates = _candidates(headers.get("authorization", ""), subprotocols)
+        candidates = _candidates((headers.get("authorization", ""), *credentials), subprotocols)
         identity = None
         for candidate in candidates:
             given = _digest(candidate)
@@ -109,19 +117,30 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _candidates(authorization: str, subprotocols: Sequence[str]) -> list[str]:
-    scheme, _, token = authorization.strip().partition(" ")
-    token = token.strip()
+def _candidates(credentials: Sequence[str], subprotocols: Sequence[str]) -> list[str]:
     found = []
-    if scheme.lower() == "bearer" and token:
-        found.append(token)
-    elif scheme.lower() == "basic" and token:
-        found.append(token)
-        with suppress(ValueError):  # then it can only be the key itself
-            found.append(base64.b64decode(token, validate=True).decode().partition(":")[2])
+    for credential in credentials[:MAX_CREDENTIALS]:
+        scheme, _, token = credential.strip().partition(" ")
+        scheme, token = scheme.lower(), token.strip()
+        if scheme in ("basic", "bearer") and token:
+            found.append(token)
+        if scheme == "basic":
+            found.append(_plain(token).partition(":")[2])
     prefix = SUBPROTOCOL_PREFIX
     found.extend(name.removeprefix(prefix) for name in subprotocols if name.startswith(prefix))
-    return found
+    return [_plain(token) for token in found]
+
+
+def _plain(token: str) -> str:
+    """The `id:secret` that base64 stands for; `token` itself where it stands for something else, or is none.
+
+    Inworld's keys are such pairs: sent as its console gives them, in base64, and often kept decoded.
+    """
+    try:
+        text = base64.b64decode(token, validate=True).decode()
+    except ValueError:
+        return token
+    return text if ":" in text else token
 
 
 def _digest(key: str) -> bytes:

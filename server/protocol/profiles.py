@@ -5,13 +5,13 @@ openai   refuses what OpenAI's service refuses, for people who test code that is
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from pipeline.config import Patch, ServerVad
 from pipeline.core.reconfiguring import Rules
 
-__all__ = ["PARLEY", "PROFILES", "Profile", "ProfileName", "is_strict"]
+__all__ = ["INWORLD", "PARLEY", "PROFILES", "Profile", "ProfileName", "is_strict"]
 
 ProfileName = Literal["parley", "openai"]
 
@@ -25,6 +25,9 @@ class Profile:
 
 
 PARLEY = Profile("parley", strict=False, rules=Rules(), defaults={})
+
+# The same, where clients of Inworld's connect: it answers in speech and says so by both names.
+INWORLD = replace(PARLEY, defaults={"output_modalities": ("audio", "text")})
 
 # As session.created shows it on the wire; the published prose says 500 ms of silence.
 _OPENAI_VAD = ServerVad(threshold=0.5, prefix_padding_ms=300, silence_duration_ms=200)

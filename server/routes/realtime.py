@@ -8,16 +8,14 @@ from fastapi.responses import Response
 from starlette.websockets import WebSocketDisconnect
 
 from pipeline.ids import new_id
-from server.admission import Admission, RefusedError, admit
+from server.admission import RefusedError, admit
 from server.auth import Authenticator
+from server.connection import place, serve_session
 from server.errors import ApiError
 from server.hub import hub_of
 from server.metrics import Metrics
-from server.protocol.decoding import Decoder
-from server.protocol.encoding import Encoder, error_json
+from server.protocol.encoding import error_json
 from server.settings import Settings
-from server.traces import Traces
-from server.transports.websocket import WebSocketPeer
 
 __all__ = ["router"]
 
@@ -56,49 +54,10 @@ async def realtime(websocket: WebSocket) -> None:
             counted.admission_refused(refused.error.code or "none")
             await _turn_away(websocket, refused)
             return
-        await _serve(websocket, admission, settings)
+        with place(websocket.app, admission):
+            await serve_session(websocket, admission)
     except WebSocketDisconnect:
         log.debug("a client left during the handshake")
-
-
-async def _serve(websocket: WebSocket, admission: Admission, settings: Settings) -> None:
-    limits, profile, config = settings.server.limits, admission.profile, admission.config
-    dialect = admission.dialect
-    hub = hub_of(websocket.app)
-    quota = hub.quotas.of(admission.identity.key_id)
-    metrics: Metrics = websocket.app.state.metrics
-    traces: Traces = websocket.app.state.traces
-    with hub, quota, metrics.session(dialect.name, profile.name, config.type):
-        async with hub.new_session(config, profile, quota) as session:
-            session.watch(metrics)
-            log.info(
-                "session %s begins: %s, %s, %s, %s",
-                session.id,
-                config.type,
-                config.model,
-                profile.name,
-                dialect.name,
-            )
-            peer = WebSocketPeer(
-                websocket,
-                Encoder(session.id, hub.expiry(), profile, dialect),
-                Decoder(
-                    max_append_bytes=limits.max_append_bytes,
-                    max_item_bytes=limits.max_item_bytes,
-                    profile=profile,
-                    dialect=dialect,
-                    session_type=config.type,
-                    on_ignored=lambda _: metrics.ignored_member(),
-                ),
-                max_outbox_bytes=limits.max_outbox_bytes,
-                events_per_second=limits.events_per_second,
-                lifetime=limits.session_seconds,
-                idle=limits.idle_seconds,
-            )
-            with traces.watching(session):
-                ending = await peer.serve(session)
-        metrics.session_ended(ending)
-    log.info("session %s ends", session.id)
 
 
 @router.get("/v1/realtime")

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import time
 from collections import deque
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Literal
 
@@ -14,6 +16,7 @@ from pipeline.events import ErrorRaised, Event
 from pipeline.session import Session
 from server.protocol.decoding import AppendAudio, Decoder
 from server.protocol.encoding import Encoder
+from server.protocol.pings import ping_frame
 
 __all__ = ["Ending", "WebSocketPeer"]
 
@@ -48,6 +51,7 @@ class WebSocketPeer:
         events_per_second: float,
         lifetime: float,
         idle: float | None = None,
+        ping_every: float | None = None,
     ) -> None:
         self._websocket = websocket
         self._encoder = encoder
@@ -56,6 +60,7 @@ class WebSocketPeer:
         self._events_per_second = events_per_second
         self._lifetime = lifetime  # seconds
         self._idle = idle  # seconds without an event from the client; None: it may be silent
+        self._ping_every = ping_every  # seconds; None: never
         self._outbox: deque[str] = deque()
         self._unsent = 0
         self._overflowed = False
@@ -69,7 +74,10 @@ class WebSocketPeer:
         """Queue an event. A client that lets too much pile up is disconnected."""
         if self._overflowed:
             return
-        for text in self._encoder.encode(event):
+        self._queue(self._encoder.encode(event))
+
+    def _queue(self, frames: Iterable[str]) -> None:
+        for text in frames:
             self._unsent += len(text)
             if self._unsent > self._max_outbox_bytes and len(self._outbox) > 1:
                 self._overflowed = True
@@ -91,6 +99,10 @@ class WebSocketPeer:
         )
         writer = asyncio.create_task(self._write(), name=f"{session.id} writer")
         reader = asyncio.create_task(self._read(session), name=f"{session.id} reader")
+        tasks = [reader, writer]
+        if self._ping_every is not None:
+            pinger = self._ping(self._ping_every)
+            tasks.append(asyncio.create_task(pinger, name=f"{session.id} pings"))
         try:
             session.join(self)
             done, _ = await asyncio.wait(
@@ -98,9 +110,9 @@ class WebSocketPeer:
             )
         finally:
             notice.cancel()
-            for task in (reader, writer):
+            for task in tasks:
                 task.cancel()
-            results = await asyncio.gather(reader, writer, return_exceptions=True)
+            results = await asyncio.gather(*tasks, return_exceptions=True)
         if not done:
             await self._dismiss(
                 session,
@@ -185,6 +197,13 @@ class WebSocketPeer:
                     self._has_room.set()
                 if self._overflowed:
                     raise SlowReaderError(f"the client left more than {self._max_outbox_bytes} bytes unread")
+
+    async def _ping(self, every: float) -> None:
+        """Tell the client now and then that we are here, unless it is behind with what it reads already."""
+        while True:
+            await asyncio.sleep(every)
+            if not self._unsent:
+                self._queue([ping_frame(time.time_ns() // 1_000_000)])
 
     def _announce_end(self, session: Session) -> None:
         seconds = min(_NOTICE_S, self._lifetime)
