@@ -1,11 +1,9 @@
-"""Engines that do what a test tells them to, in virtual time: an hour passes at once, and exactly."""
+"""Engines that do what a test tells them to, for tests in virtual time."""
 
 import asyncio
-import functools
-import selectors
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
@@ -24,51 +22,7 @@ from providers.routing.definition import parse_definition
 from providers.routing.routers import Routers
 from providers.routing.scoreboard import Scoreboard
 
-__all__ = ["Bench", "FakeLlm", "FakeStt", "FakeTts", "about", "in_virtual_time", "pause"]
-
-Result = TypeVar("Result")
-
-
-class _JumpingSelector(selectors.SelectSelector):
-    """Waits for nothing: it moves the clock to when the next timer is due."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 1000.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(0)
-        if not ready:
-            assert timeout is not None, "everybody waits for something that never comes"
-            self.now += max(0.0, timeout)
-        return ready
-
-
-class _VirtualLoop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        self._jumping = _JumpingSelector()
-        super().__init__(self._jumping)
-
-    def time(self) -> float:
-        return self._jumping.now
-
-
-def in_virtual_time(test: Callable[..., Coroutine[Any, Any, Result]]) -> Callable[..., Result]:
-    """Runs a test on a loop whose clock jumps; no task may be left behind."""
-
-    @functools.wraps(test)
-    def run(*args: Any, **kwargs: Any) -> Result:
-        async def whole() -> Result:
-            result = await test(*args, **kwargs)
-            await asyncio.sleep(0)
-            left = asyncio.all_tasks() - {asyncio.current_task()}
-            assert not left, left
-            return result
-
-        with asyncio.Runner(loop_factory=_VirtualLoop) as runner:
-            return runner.run(whole())
-
-    return run
+__all__ = ["Bench", "FakeLlm", "FakeStt", "FakeTts", "about", "pause"]
 
 
 def about(model: str, error: str | None, seconds: float) -> Any:

@@ -32,7 +32,8 @@ from providers.errors import (
 )
 from providers.router import RouterProvider
 from providers.routing.llm import RouterLlm
-from tests.providers.routing.bench import Bench, FakeLlm, about, in_virtual_time, pause
+from tests.providers.routing.bench import Bench, FakeLlm, about, pause
+from tests.virtual_time import in_virtual_time
 
 STOP = LlmFinished("stop", LlmUsage(3, 2))
 HELLO = (TextDelta("Hel"), TextDelta("lo"), STOP)

@@ -26,8 +26,9 @@ from providers.routing import stt as stt_module
 from providers.routing.stt import RouterStt
 from providers.routing.tape import Tape
 from providers.routing.tts import RouterTts
-from tests.providers.routing.bench import Bench, FakeStt, FakeTts, about, in_virtual_time, pause
+from tests.providers.routing.bench import Bench, FakeStt, FakeTts, about, pause
 from tests.providers.routing.test_llm import one_after_the_other
+from tests.virtual_time import in_virtual_time
 
 NEVER = pause(10_000)
 AUDIO = [bytes([number]) * 640 for number in range(1, 6)]
