@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Literal
 
 from pipeline.errors import InvalidRequest
+from pipeline.extensions import MAX_PROVIDER_DATA, has_room, other_spelling
 from pipeline.items import InputText
 from providers.contracts import FunctionTool, ToolChoice, TranscriptDelay
 
@@ -175,7 +176,9 @@ _SWITCHABLE: Mapping[str, Mapping[str, type[Any]]] = {
     "noise_reduction": {"": NoiseReduction},
 }
 # Objects that are opaque to the session: a new value replaces the old one whole.
-_OPAQUE = frozenset({"tracing", "provider_data"})
+_OPAQUE = frozenset({"tracing"})
+# Members of `provider_data` whose own members are named by clients, so that no two of them are the same.
+_FREE_NAMES = frozenset({"metadata", "logitBias", "logit_bias"})
 
 
 def merge(config: Any, patch: Patch, starts: Mapping[type[Any], Any] | None = None) -> Any:
@@ -184,13 +187,16 @@ def merge(config: Any, patch: Patch, starts: Mapping[type[Any], Any] | None = No
     A change of type (`server_vad` to `semantic_vad`) starts from that type's defaults, and so does what is
     switched on from null; `starts` has values to start from where a class's own defaults will not do.
     """
+    In `provider_data` a null removes a member.
     known = _members(type(config))
     changes: dict[str, Any] = {}
     for name, value in patch.items():
         if name not in known:  # a member of another variant, such as `threshold` for semantic_vad
             continue
         current = getattr(config, name)
-        if not isinstance(value, Mapping) or name in _OPAQUE:
+        if name == "provider_data" and isinstance(value, Mapping):
+            changes[name] = _provider_data(current, value)
+        elif not isinstance(value, Mapping) or name in _OPAQUE:
             changes[name] = value
         elif name in _SWITCHABLE:
             changes[name] = _switch(name, current, value, starts or {})
@@ -202,6 +208,35 @@ def merge(config: Any, patch: Patch, starts: Mapping[type[Any], Any] | None = No
 
 
 def _switch(name: str, current: Any, patch: Patch, starts: Mapping[type[Any], Any]) -> Any:
+def _provider_data(current: Any, patch: Patch) -> dict[str, Any]:
+    """What the client gave so far with `patch` laid over it; raises `InvalidRequest` where it is too much."""
+    merged = _laid_over(current if isinstance(current, Mapping) else {}, patch)
+    if not has_room(merged):
+        raise InvalidRequest(
+            "Invalid 'session.providerData': string above max length. "
+            f"Expected at most {MAX_PROVIDER_DATA} characters, with what was given before.",
+            code="string_above_max_length",
+            param="session.providerData",
+        )
+    return merged
+
+
+def _laid_over(current: Mapping[str, Any], patch: Patch, *, free_names: bool = False) -> dict[str, Any]:
+    """Objects are merged, a null removes its member, and everything else replaces what was there."""
+    merged = dict(current)
+    for name, value in patch.items():
+        before = merged.pop(name, None)
+        if not free_names and (same := other_spelling(name)) != name:
+            other = merged.pop(same, None)
+            before = other if before is None else before
+        if isinstance(value, Mapping):
+            known = before if isinstance(before, Mapping) else {}
+            merged[name] = _laid_over(known, value, free_names=free_names or name in _FREE_NAMES)
+        elif value is not None:
+            merged[name] = value
+    return merged
+
+
     wanted = _class_for(_SWITCHABLE[name], current, patch)
     if isinstance(current, wanted):
         return merge(current, patch)

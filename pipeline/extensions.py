@@ -8,15 +8,22 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeVar
 
 __all__ = [
+    "MAX_PROVIDER_DATA",
     "Backchannel",
     "Extensions",
     "Filler",
     "Memory",
     "MemoryState",
     "extensions_of",
+    "has_room",
+    "other_spelling",
+    "spelled",
 ]
 
 T = TypeVar("T")
+
+# Characters of JSON, about: all of it goes out with each `session.updated`.
+MAX_PROVIDER_DATA = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +113,8 @@ def extensions_of(provider_data: Any) -> Extensions:
         return Extensions()
     memory = _table(provider_data, "memory")
     return Extensions(
-        auto_tool_response=provider_data.get("auto_tool_response") is True,
-        turn_suggestions=provider_data.get("turn_suggestions") is True,
+        auto_tool_response=spelled(provider_data, "auto_tool_response") is True,
+        turn_suggestions=spelled(provider_data, "turn_suggestions") is True,
         stt=_table(provider_data, "stt"),
         tts=_table(provider_data, "tts"),
         text_generation_config=_table(provider_data, "text_generation_config"),
@@ -117,17 +124,49 @@ def extensions_of(provider_data: Any) -> Extensions:
     )
 
 
-def _table(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def has_room(provider_data: Any) -> bool:
+    """Whether it is no longer than a session keeps. Counts no further than that."""
+    left, waiting = MAX_PROVIDER_DATA, [provider_data]
+    while waiting and left >= 0:
+        value = waiting.pop()
+        left -= 2
+        if isinstance(value, Mapping):
+            left -= sum(len(name) + 4 for name in value)
+            waiting.extend(value.values())
+        elif isinstance(value, list | tuple):
+            left -= len(value)
+            waiting.extend(value)
+        else:
+            left -= len(value if isinstance(value, str) else str(value))
+    return left >= 0
+
+
+def other_spelling(name: str) -> str:
+    """`turn_interval` as `turnInterval`, and the other way round; a single word as it is."""
+    if "_" in name:
+        first, *others = name.split("_")
+        return first + "".join(word.capitalize() for word in others)
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
+
+
+def spelled(data: Mapping[str, Any], name: str) -> Any:
+    """The member of a snake_case name, which some clients spell in camelCase; None where there is none."""
     value = data.get(name)
+    return data.get(other_spelling(name)) if value is None else value
+
+
+def _table(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = spelled(data, name)
     return value if isinstance(value, Mapping) else {}
 
 
 def _filled(kind: type[T], given: Mapping[str, Any]) -> T:
     """A value of that dataclass; what is absent or null has its default."""
-    known = {member.name for member in fields(kind)}  # type: ignore[arg-type]
-    values = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in given.items()
-        if name in known and value is not None
-    }
-    return kind(**values)
+    values = {member.name: spelled(given, member.name) for member in fields(kind)}  # type: ignore[arg-type]
+    return kind(
+        **{
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
+            if value is not None
+        }
+    )

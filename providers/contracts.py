@@ -343,6 +343,10 @@ class LlmRequest:
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
     stop: tuple[str, ...] = ()  # texts that end the answer
+    seed: int | None = None  # asks for the same answer to the same request
+    repetition_penalty: float | None = None  # above 1: less of what was already said
+    logit_bias: Mapping[str, float] | None = None  # -100..100 by the id of a token
+    reasoning_tokens: int | None = None  # at most, for models that take a number
     caller: Caller = field(default_factory=Caller)
 
 

@@ -30,6 +30,7 @@ from server.protocol.audio_models import (
     TranscriptionAudio,
     bad_value,
 )
+from server.protocol.extension_models import ProviderData
 from server.protocol.profiles import PARLEY, Profile, is_strict
 from server.protocol.validation import WireModel, validate
 
@@ -188,7 +189,7 @@ class ResponseConfig(WireModel):
     parallel_tool_calls: bool | None = None
     prompt: PromptConfig | None = None
     reasoning: ReasoningConfig | None = None
-    providerData: dict[str, Any] | None = None  # noqa: N815 - as Inworld spells it
+    providerData: ProviderData | None = None  # noqa: N815 - as Inworld spells it
 
 
 class SessionUpdate(ResponseConfig):
@@ -273,7 +274,7 @@ def session_patch(model: WireModel) -> Patch:
             case "type" if isinstance(model, SessionUpdate | TranscriptionUpdate):
                 continue
             case "providerData":
-                patch["provider_data"] = value
+                patch["provider_data"] = None if value is None else value.given
             case "modelId":
                 patch.setdefault("model", value)
             case _ if isinstance(value, Format | PromptConfig | ReasoningConfig | RetentionRatioConfig):
