@@ -19,12 +19,13 @@ from server.metrics import Metrics
 from server.quotas import Quotas
 from server.router_book import RouterBook
 from server.router_store import RouterStore, RouterStoreError
-from server.routes import beta_sessions, client_secrets, inworld, realtime, routers, status
+from server.routes import beta_sessions, client_secrets, inworld, realtime, routers, status, voices
 from server.routes import metrics as metrics_route
 from server.settings import Settings
 from server.startup import ROUTERS, Prepared, StartupError, log_choices, prepare
 from server.traces import Traces
 from server.version import VERSION
+from server.voices import VoiceLists
 
 __all__ = ["create_app"]
 
@@ -55,6 +56,7 @@ def create_app(settings: Settings, prepared: Prepared | None = None) -> FastAPI:
                     with TurnJudge(ready.registry.turn()) as judge:
                         app.state.router_book = book
                         app.state.traces = traces
+                        app.state.voices = VoiceLists(ready.registry)
                         app.state.hub = Hub(settings, ready.registry, detector, quotas, judge)
                         app.state.ready = True
                         yield
@@ -84,6 +86,7 @@ def create_app(settings: Settings, prepared: Prepared | None = None) -> FastAPI:
     app.include_router(client_secrets.router)
     app.include_router(beta_sessions.router)
     app.include_router(routers.router)
+    app.include_router(voices.router)
     return app
 
 
