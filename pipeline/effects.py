@@ -1,7 +1,8 @@
 """What the engine wants done. It returns these; the session carries them out, in order."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from pipeline.config import AudioFormat, SessionConfig
 from pipeline.core.endpointing import Decision, Evidence
@@ -206,6 +207,8 @@ class SpeechStyle:
 @dataclass(frozen=True, slots=True)
 class StartGeneration:
     response_id: str
+    language: str | None = None  # BCP 47; None: that of the voice, or what the model finds
+    settings: Mapping[str, Any] = field(default_factory=dict)  # as in `TtsOptions`
     model: str
     request: LlmRequest
     speech: SpeechStyle | None  # None: text only

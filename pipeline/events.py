@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pipeline.config import AudioConfig, AudioFormat, SessionConfig
 from pipeline.errors import InvalidRequest
@@ -157,6 +157,8 @@ class TranscriptionCompleted:
 
 @dataclass(frozen=True, slots=True)
 class TranscriptionFailed:
+    # How the voice sounds, in Inworld's shape; None where nobody asked, or the engine does not say.
+    voice_profile: Mapping[str, Any] | None = None
     item_id: str
     code: str
     message: str

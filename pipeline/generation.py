@@ -144,7 +144,9 @@ class Generation:
         tts = await load(self._engines, self._engines.tts, style.model)
         voice = self._engines.resolve_voice(style.model, style.voice)
         resampler = Resampler(tts.sample_rate, style.format.rate)
-        options = TtsOptions(voice, style.speed, caller=self._caller)
+        options = TtsOptions(
+            voice, style.speed, language=style.language, caller=self._caller, settings=style.settings
+        )
         try:
             async with (
                 asyncio.timeout(None) as self._voice_deadline,

@@ -18,6 +18,7 @@ from pipeline.commands import (
     UtteranceRouted,
 )
 from pipeline.engines import Engines, load
+from pipeline.extensions import has_room
 from providers.contracts import (
     Caller,
     EndOfTurn,
@@ -117,7 +118,7 @@ class Transcription:
                         self._dispatch(EndOfTurnHeard(self._item_id, probability, self._segment))
                     case TranscriptSegment():
                         self._dispatch(SpeakerHeard(self._item_id, event))
-                    case TranscriptFinal(text, logprobs, languages, usage) if self._audio_complete:
+                    case TranscriptFinal(text, logprobs, languages, usage, profile) if self._audio_complete:
                         ready = TranscriptReady(
                             self._item_id,
                             text.strip(),
@@ -126,6 +127,7 @@ class Transcription:
                             languages,
                             usage,
                             self._segment,
+                            profile if has_room(profile) else None,
                         )
                         self._dispatch(ready)
                         return

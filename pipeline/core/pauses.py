@@ -8,7 +8,6 @@
 `endpointing.decide` makes of the evidence.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +18,7 @@ from pipeline.core.transcripts import Transcripts, Utterance
 from pipeline.core.turns import windows
 from pipeline.effects import JudgeTurn, ReportTurnDecision
 from pipeline.events import TurnSuggested, TurnSuggestionRevoked
+from pipeline.extensions import extensions_of
 from pipeline.ticks import TICKS_PER_MS
 
 __all__ = ["Pauses"]
@@ -178,10 +178,8 @@ class Pauses:
         state = self._state
         if not state.rules.suggestion_events:
             return False
-        asked = state.config.provider_data
-        return state.turn_taking.suggestion_events or (
-            isinstance(asked, Mapping) and asked.get("turn_suggestions") is True
-        )
+        asked = extensions_of(state.config.provider_data)
+        return state.turn_taking.suggestion_events or asked.turn_suggestions
 
     def _report(
         self,

@@ -4,7 +4,7 @@ A turn is transcribed in one segment, or in several: where the speaker seemed to
 on, the first segment ends there, so that its words were known early. Segments are joined by a space.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pipeline.commands import (
@@ -26,6 +26,7 @@ from pipeline.events import (
     TranscriptionFailed,
     TranscriptionSegment,
 )
+from pipeline.extensions import extensions_of, spelled
 from pipeline.items import ContentPart, InputAudio, Item, ItemReference, MessageItem
 from pipeline.ticks import TICK_RATE
 from providers.contracts import SttOptions, SttUsage, TokenLogprob
@@ -189,17 +190,25 @@ class Transcripts:
     def _stt_choice(self) -> tuple[str, SttOptions]:
         """Model and hints for the next transcription."""
         config = self._state.config
+        asked = extensions_of(config.provider_data).stt
+        prompt, hints = spelled(asked, "prompt"), tuple(spelled(asked, "language_hints") or ())
         heard = config.audio.input.transcription
         if heard is None:
-            return self._state.default_stt, SttOptions()
+            return self._state.default_stt, SttOptions(prompt=prompt, languages=hints, settings=asked)
         return heard.model, SttOptions(
             language=heard.language,
-            prompt=heard.prompt,
-            languages=heard.languages or (),
+            prompt=heard.prompt or prompt,
+            languages=heard.languages or (() if heard.language else hints),
             keywords=heard.keywords or (),
             delay=heard.delay,
             logprobs=LOGPROBS in (config.include or ()),
+            settings=asked,
         )
+
+    @property
+    def _wants_voice_profile(self) -> bool:
+        wanted = spelled(extensions_of(self._state.config.provider_data).stt, "voice_profile")
+        return wanted.get("enabled") is not False if isinstance(wanted, Mapping) else wanted is True
 
     # --- recordings inside items ----------------------------------------------------------------------
 
@@ -297,6 +306,7 @@ class Transcripts:
         self._state.conversation.set_transcript(utterance.item_id, 0, text)
         languages = [code for final in finals for code in final.languages or ()]
         known = any(final.languages is not None for final in finals)
+        profiles = [final.voice_profile for final in finals if final.voice_profile is not None]
         completed = TranscriptionCompleted(
             utterance.item_id,
             text,
@@ -304,6 +314,7 @@ class Transcripts:
             tuple(token for final in finals for token in final.logprobs),
             tuple(dict.fromkeys(languages)) if known else None,
             _total([final.usage for final in finals]),
+            profiles[-1] if profiles and self._wants_voice_profile else None,
         )
         self._tell(utterance, completed)
         return text

@@ -165,7 +165,7 @@ class Encoder:
                     "start": segment.start,
                     "end": segment.end,
                 }
-            case TranscriptionCompleted(item_id, transcript, seconds, logprobs, languages, usage):
+            case TranscriptionCompleted(item_id, transcript, seconds, logprobs, languages, usage, profile):
                 members = {
                     "item_id": item_id,
                     "content_index": 0,
@@ -180,6 +180,8 @@ class Encoder:
             case TranscriptionFailed(item_id, code, message):
                 failure = {"type": "transcription_error", "code": code, "message": message}
                 return "conversation.item.input_audio_transcription.failed", {
+                if profile is not None:
+                    members["providerData"] = {"voiceProfile": dict(profile)}
                     "item_id": item_id,
                     "content_index": 0,
                     "error": failure,
