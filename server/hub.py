@@ -20,6 +20,7 @@ from pipeline.detection import SpeechDetector
 from pipeline.ids import new_id
 from pipeline.judging import TurnJudge
 from pipeline.session import Session
+from pipeline.stages.standard import STAGES
 from providers.registry import Registry
 from server.prompts import PromptLibrary
 from server.protocol.profiles import Profile
@@ -108,6 +109,7 @@ class Hub:
             turn_taking=self._turn_taking,
             max_kept_audio=limits.max_session_audio_bytes,
             quota=quota,
+            stages=STAGES,
         )
 
     def expiry(self) -> int:

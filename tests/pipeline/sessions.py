@@ -1,7 +1,7 @@
 """Whole sessions for tests, with scripted engines; nothing of them may be left afterwards."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import numpy as np
@@ -13,6 +13,7 @@ from pipeline.detection import SpeechDetector
 from pipeline.judging import TurnJudge
 from pipeline.quota import Quota
 from pipeline.session import Player, Session
+from pipeline.stages.contracts import Host, Stage
 from pipeline.turn_taking import TurnTaking
 from providers.contracts import TurnModel, Vad
 from tests.pipeline.playbook import PLAIN, session_config
@@ -40,6 +41,7 @@ async def opened(
     turn_taking: TurnTaking = PLAIN,
     player: Player | None = None,
     rules: Rules | None = None,
+    stages: Sequence[Callable[[Host], Stage]] = (),
 ) -> AsyncIterator[tuple[Session, Heard]]:
     """A session with one client; afterwards nothing may be left of it."""
     before = asyncio.all_tasks()
@@ -59,6 +61,7 @@ async def opened(
             quota=quota,
             turn_taking=turn_taking,
             rules=rules,
+            stages=stages,
         ) as session,
     ):
         client = Heard()
