@@ -27,7 +27,7 @@ class McpServer:
     """Where the tools are, and what is shown there to be let in."""
 
     label: str
-    url: str
+    url: str = field(repr=False)  # some carry a key as well
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # the credentials among them
 
 

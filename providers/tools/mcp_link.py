@@ -1,0 +1,131 @@
+"""One client of the `mcp` package, open until it is closed or its transport fails."""
+
+import asyncio
+import importlib.metadata
+import logging
+import ssl
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from functools import cache
+from typing import Any
+
+import httpx2
+from mcp.client.client import Client
+from mcp.client.streamable_http import streamable_http_client
+from mcp_types import Implementation
+
+from providers.tools.contracts import McpServer, RemoteTool, ToolFailedError
+from providers.tools.guarded_http import Exchange, GuardedTransport, exchange, open_client
+from providers.tools.limits import ToolLimits
+from providers.tools.listing import collect
+from providers.tools.outbound import OutboundGuard
+
+__all__ = ["Link", "LinkFailedError", "tls_context"]
+
+CLOSE_PATIENCE = 1.0  # seconds for taking leave of a server
+
+# At info and below, they tell addresses, session ids and everything that is said.
+for _chatty in ("mcp", "client", "httpx2", "httpcore2"):
+    logging.getLogger(_chatty).setLevel(logging.CRITICAL)
+
+
+class LinkFailedError(Exception):
+    """A connection could not be opened."""
+
+    def __init__(self, cause: Exception, noted: Exchange) -> None:
+        super().__init__()
+        self.cause = cause
+        self.noted = noted
+
+
+class Link:
+    """Held by a task of its own, since the package's cancel scopes belong to the task that opened them."""
+
+    def __init__(self, server: McpServer, guard: OutboundGuard, limits: ToolLimits) -> None:
+        self._noted = Exchange()
+        self._client: Client | None = None
+        self._ready = asyncio.Event()  # it is open, or has failed
+        self._closing = asyncio.Event()
+        self._failure: Exception | None = None
+        self._task = asyncio.create_task(self._hold(server, guard, limits), name=f"mcp {server.label}")
+
+    @property
+    def client(self) -> Client:
+        assert self._client is not None, "the connection is open"
+        return self._client
+
+    @property
+    def is_over(self) -> bool:
+        return self._task.done()
+
+    async def open(self) -> None:
+        await self._ready.wait()
+        if self._failure is not None:
+            raise LinkFailedError(self._failure, self._noted)
+
+    async def tools(self, limits: ToolLimits) -> tuple[RemoteTool, ...]:
+        """All tools; raises `ToolFailedError`, and what the package raises."""
+        async with aclosing(_pages(self.client)) as pages:
+            return await collect(pages, limits)
+
+    async def aclose(self) -> None:
+        if self._client is None:
+            self._task.cancel()
+        self._closing.set()
+        try:
+            await asyncio.wait({self._task}, timeout=CLOSE_PATIENCE)
+        finally:
+            self._task.cancel()
+        await asyncio.wait({self._task})
+
+    async def _hold(self, server: McpServer, guard: OutboundGuard, limits: ToolLimits) -> None:
+        exchange.set(self._noted)
+        transport = GuardedTransport(guard, limits, tls_context())
+        try:
+            async with (
+                open_client(transport, dict(server.headers), limits) as http,
+                Client(
+                    streamable_http_client(
+                        server.url, http_client=http, max_sse_event_size=limits.max_response_bytes
+                    ),
+                    client_info=_client_info(),
+                    cache=None,
+                ) as client,
+            ):
+                self._client = client
+                transport.is_open = True
+                self._ready.set()
+                await self._closing.wait()
+        except Exception as error:  # noqa: BLE001 - told where the connection is used
+            self._failure = _innermost(error)
+        finally:
+            self._ready.set()
+
+
+async def _pages(client: Client) -> AsyncGenerator[list[Mapping[str, Any]], None]:
+    cursor = None
+    while True:
+        page = await client.list_tools(cursor=cursor, cache_mode="bypass")
+        yield [tool.model_dump(by_alias=True, exclude_none=True, mode="json") for tool in page.tools]
+        cursor = page.next_cursor
+        if not cursor:
+            return
+
+
+@cache
+def tls_context() -> ssl.SSLContext:
+    """What all connections trust. Reading the certificates takes tens of milliseconds."""
+    return httpx2.create_ssl_context()
+
+
+@cache
+def _client_info() -> Implementation:
+    return Implementation(name="openparley", version=importlib.metadata.version("openparley"))
+
+
+def _innermost(error: Exception) -> Exception:
+    """What a task group failed of: our own word on it, or else the first."""
+    if not isinstance(error, ExceptionGroup):
+        return error
+    causes = [_innermost(each) for each in error.exceptions]
+    return next((each for each in causes if isinstance(each, ToolFailedError)), causes[0])
