@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 from pipeline.config import Patch
 from pipeline.errors import InvalidRequest
-from pipeline.items import Item, ItemReference
+from pipeline.items import Item, ItemReference, ToolFailure
 from providers.contracts import LlmUsage, RouteTaken, SttUsage, TextMark, TokenLogprob, TranscriptSegment
+from providers.tools.contracts import RemoteTool
 
 __all__ = [
     "AudioAppended",
@@ -27,6 +28,7 @@ __all__ = [
     "GenerationFailed",
     "GenerationFinished",
     "LeaveOut",
+    "ListingFailed",
     "PlaybackStopped",
     "Refuse",
     "ResponseParams",
@@ -37,8 +39,10 @@ __all__ = [
     "SpeechSynthesized",
     "StartSession",
     "TextGenerated",
+    "ToolAnswered",
     "ToolCallGenerated",
     "ToolCallOpened",
+    "ToolsListed",
     "TranscriptGrew",
     "TranscriptGuessed",
     "TranscriptReady",
@@ -315,6 +319,28 @@ class SpeechFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolsListed:
+    item_id: str
+    tools: tuple[RemoteTool, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ListingFailed:
+    item_id: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolAnswered:
+    """A tool that the server ran has an output, or has failed."""
+
+    response_id: str
+    call_id: str
+    output: str | None
+    failure: ToolFailure | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PlaybackStopped:
     """The server's own player has fallen silent after so much of that item."""
 
@@ -354,6 +380,9 @@ EngineFact = (
     | GenerationFailed
     | SpeechSynthesized
     | SpeechFinished
+    | ToolsListed
+    | ListingFailed
+    | ToolAnswered
     | PlaybackStopped
     | LeaveOut
     | DeadlinePassed

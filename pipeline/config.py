@@ -7,7 +7,8 @@ from typing import Any, Literal
 from pipeline.errors import InvalidRequest
 from pipeline.extensions import MAX_PROVIDER_DATA, has_room, other_spelling
 from pipeline.items import InputText
-from providers.contracts import FunctionTool, ToolChoice, TranscriptDelay
+from pipeline.tools import McpToolChoice, Tool
+from providers.contracts import ToolChoice, TranscriptDelay
 
 __all__ = [
     "G711",
@@ -152,8 +153,8 @@ class SessionConfig:
     type: SessionType = "realtime"  # fixed for the life of a session
     output_modalities: tuple[Literal["text", "audio"], ...] = ("audio",)
     instructions: str = ""
-    tools: tuple[FunctionTool, ...] = ()
-    tool_choice: ToolChoice = "auto"
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice | McpToolChoice = "auto"
     max_output_tokens: int | None = None  # None is "inf" on the wire
     temperature: float | None = None
     parallel_tool_calls: bool | None = None
@@ -186,8 +187,8 @@ def merge(config: Any, patch: Patch, starts: Mapping[type[Any], Any] | None = No
 
     A change of type (`server_vad` to `semantic_vad`) starts from that type's defaults, and so does what is
     switched on from null; `starts` has values to start from where a class's own defaults will not do.
-    """
     In `provider_data` a null removes a member.
+    """
     known = _members(type(config))
     changes: dict[str, Any] = {}
     for name, value in patch.items():
@@ -207,7 +208,6 @@ def merge(config: Any, patch: Patch, starts: Mapping[type[Any], Any] | None = No
     return replace(config, **changes)
 
 
-def _switch(name: str, current: Any, patch: Patch, starts: Mapping[type[Any], Any]) -> Any:
 def _provider_data(current: Any, patch: Patch) -> dict[str, Any]:
     """What the client gave so far with `patch` laid over it; raises `InvalidRequest` where it is too much."""
     merged = _laid_over(current if isinstance(current, Mapping) else {}, patch)
@@ -237,6 +237,7 @@ def _laid_over(current: Mapping[str, Any], patch: Patch, *, free_names: bool = F
     return merged
 
 
+def _switch(name: str, current: Any, patch: Patch, starts: Mapping[type[Any], Any]) -> Any:
     wanted = _class_for(_SWITCHABLE[name], current, patch)
     if isinstance(current, wanted):
         return merge(current, patch)

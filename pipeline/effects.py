@@ -7,7 +7,9 @@ from typing import Any, Literal
 from pipeline.config import AudioFormat, SessionConfig
 from pipeline.core.endpointing import Decision, Evidence
 from pipeline.events import Event
+from pipeline.tools import WebSearch
 from providers.contracts import LlmRequest, RouteTaken, SttOptions
+from providers.tools.contracts import McpServer
 
 __all__ = [
     "CheckEcho",
@@ -23,12 +25,15 @@ __all__ = [
     "ForgetItem",
     "JudgeTurn",
     "KeepClip",
+    "ListTools",
     "ReportDismissal",
     "ReportFirstOutput",
     "ReportRoute",
     "ReportSpeculation",
+    "ReportToolCall",
     "ReportTruncation",
     "ReportTurnDecision",
+    "RunTool",
     "SetDeadline",
     "Speak",
     "SpeechStyle",
@@ -202,13 +207,13 @@ class SpeechStyle:
     voice: str
     speed: float
     format: AudioFormat
+    language: str | None = None  # BCP 47; None: that of the voice, or what the model finds
+    settings: Mapping[str, Any] = field(default_factory=dict)  # as in `TtsOptions`
 
 
 @dataclass(frozen=True, slots=True)
 class StartGeneration:
     response_id: str
-    language: str | None = None  # BCP 47; None: that of the voice, or what the model finds
-    settings: Mapping[str, Any] = field(default_factory=dict)  # as in `TtsOptions`
     model: str
     request: LlmRequest
     speech: SpeechStyle | None  # None: text only
@@ -279,6 +284,38 @@ class ReportTruncation:
     tokens: int
 
 
+# --- Tools that the server runs itself -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ListTools:
+    """Ask an MCP server what it offers; answered by `ToolsListed` or `ListingFailed`."""
+
+    item_id: str
+    server: McpServer
+
+
+@dataclass(frozen=True, slots=True)
+class RunTool:
+    """Make a call; answered by `ToolAnswered`. `StopGeneration` of its response stops it."""
+
+    response_id: str
+    call_id: str
+    target: McpServer | WebSearch
+    name: str  # as the MCP server knows it
+    arguments: str  # JSON text as the model wrote it
+
+
+@dataclass(frozen=True, slots=True)
+class ReportToolCall:
+    """A call that the server made is over."""
+
+    response_id: str
+    tool: str  # such as "mcp/docs/search" or "web_search"
+    outcome: Literal["completed", "failed", "cancelled"]
+    seconds: float
+
+
 Effect = (
     Emit
     | Configure
@@ -305,4 +342,7 @@ Effect = (
     | ReportRoute
     | ReportFirstOutput
     | ReportTruncation
+    | ListTools
+    | RunTool
+    | ReportToolCall
 )

@@ -27,6 +27,10 @@ __all__ = [
     "ItemDone",
     "ItemRetrieved",
     "ItemTruncated",
+    "McpArgumentsDelta",
+    "McpArgumentsDone",
+    "McpCallProgress",
+    "McpListingProgress",
     "OutputItemAdded",
     "OutputItemDone",
     "Part",
@@ -153,12 +157,12 @@ class TranscriptionCompleted:
     logprobs: tuple[TokenLogprob, ...] = ()
     languages: tuple[str, ...] | None = None  # by code; None where the engine does not say
     usage: SttUsage | None = None  # None: counted in seconds
+    # How the voice sounds, in Inworld's shape; None where nobody asked, or the engine does not say.
+    voice_profile: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TranscriptionFailed:
-    # How the voice sounds, in Inworld's shape; None where nobody asked, or the engine does not say.
-    voice_profile: Mapping[str, Any] | None = None
     item_id: str
     code: str
     message: str
@@ -352,6 +356,33 @@ class CallArgumentsDone:
     arguments: str
 
 
+# --- Tools that the server runs itself ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class McpListingProgress:
+    item_id: str
+    stage: Literal["in_progress", "completed", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class McpArgumentsDelta:
+    part: Part
+    delta: str
+
+
+@dataclass(frozen=True, slots=True)
+class McpArgumentsDone:
+    part: Part
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class McpCallProgress:
+    part: Part
+    stage: Literal["in_progress", "completed", "failed"]
+
+
 # --- Listener sounds: beside every response, and never part of the conversation -----------------------
 
 
@@ -408,6 +439,10 @@ Event = (
     | AudioDone
     | CallArgumentsDelta
     | CallArgumentsDone
+    | McpListingProgress
+    | McpArgumentsDelta
+    | McpArgumentsDone
+    | McpCallProgress
     | BackchannelAudio
     | BackchannelDone
     | BackchannelSkipped

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from providers.tools.contracts import FailureKind, RemoteTool
+
 __all__ = [
     "ContentPart",
     "FunctionCall",
@@ -13,10 +15,15 @@ __all__ = [
     "Item",
     "ItemReference",
     "ItemStatus",
+    "McpApprovalRequest",
+    "McpApprovalResponse",
+    "McpCall",
+    "McpListTools",
     "MessageItem",
     "OutputAudio",
     "OutputText",
     "Role",
+    "ToolFailure",
     "size_of",
 ]
 
@@ -90,7 +97,67 @@ class FunctionCallOutput:
     status: ItemStatus = "completed"
 
 
-Item = MessageItem | FunctionCall | FunctionCallOutput
+@dataclass(frozen=True, slots=True)
+class ToolFailure:
+    """Why a tool that the server ran has no output."""
+
+    kind: FailureKind
+    message: str
+    code: int = 0  # of JSON-RPC, or the HTTP status
+
+
+@dataclass(frozen=True, slots=True)
+class McpListTools:
+    """What one MCP server offers; the list is empty until it is known."""
+
+    id: str
+    label: str
+    tools: tuple[RemoteTool, ...] = ()
+    error: str | None = None  # why there is no list
+
+
+@dataclass(frozen=True, slots=True)
+class McpCall:
+    """A call that the server makes itself; it runs while it has neither an output nor an error."""
+
+    id: str
+    label: str
+    name: str
+    arguments: str  # JSON text as the model wrote it
+    output: str | None = None
+    error: ToolFailure | None = None
+    approval_request_id: str | None = None
+    state: str = field(default="", repr=False)  # as in `FunctionCall`
+
+
+@dataclass(frozen=True, slots=True)
+class McpApprovalRequest:
+    """The model wants to make this call, and the client has to agree."""
+
+    id: str
+    label: str
+    name: str
+    arguments: str
+    state: str = field(default="", repr=False)  # as in `FunctionCall`
+
+
+@dataclass(frozen=True, slots=True)
+class McpApprovalResponse:
+    id: str
+    request_id: str
+    approve: bool
+    reason: str | None = None
+
+
+Item = (
+    MessageItem
+    | FunctionCall
+    | FunctionCallOutput
+    | McpListTools
+    | McpCall
+    | McpApprovalRequest
+    | McpApprovalResponse
+)
 
 
 def size_of(item: Item) -> int:
@@ -102,6 +169,14 @@ def size_of(item: Item) -> int:
             return len(item.output)
         case MessageItem():
             return sum(map(_size_of_part, item.content))
+        case McpListTools():
+            return sum(len(tool.name) + len(str(tool.input_schema)) for tool in item.tools)
+        case McpCall():
+            return len(item.name) + len(item.arguments) + len(item.output or "")
+        case McpApprovalRequest():
+            return len(item.name) + len(item.arguments)
+        case McpApprovalResponse():
+            return len(item.reason or "")
 
 
 def _size_of_part(part: ContentPart) -> int:

@@ -7,6 +7,7 @@ from pipeline.effects import (
     ReportFirstOutput,
     ReportRoute,
     ReportSpeculation,
+    ReportToolCall,
     ReportTruncation,
     ReportTurnDecision,
 )
@@ -22,6 +23,7 @@ Report = (
     | ReportRoute
     | ReportFirstOutput
     | ReportTruncation
+    | ReportToolCall
 )
 
 
@@ -50,6 +52,8 @@ def log_report(session_id: str, report: Report) -> None:
             )
         case ReportFirstOutput(response_id, seconds):
             log.info("session %s: %s answers after %.0f ms", session_id, response_id, 1000 * seconds)
+        case ReportToolCall(response_id, tool, outcome, seconds):
+            log.info("session %s: %s called %s: %s, %.2f s", session_id, response_id, tool, outcome, seconds)
         case ReportTruncation(response_id, items, tokens):
             log.info(
                 "session %s: %s is answered without the %d oldest items; about %d tokens remain",

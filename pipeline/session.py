@@ -46,12 +46,15 @@ from pipeline.effects import (
     ForgetItem,
     JudgeTurn,
     KeepClip,
+    ListTools,
     ReportDismissal,
     ReportFirstOutput,
     ReportRoute,
     ReportSpeculation,
+    ReportToolCall,
     ReportTruncation,
     ReportTurnDecision,
+    RunTool,
     SetDeadline,
     Speak,
     StartGeneration,
@@ -80,9 +83,12 @@ from pipeline.log_reports import log_report
 from pipeline.quota import Quota, QuotaExceededError
 from pipeline.stages.contracts import Host, Stage
 from pipeline.ticks import TICK_RATE
+from pipeline.tool_runner import ToolRunner
+from pipeline.tools import ServerTools
 from pipeline.turn_taking import TurnTaking
 from pipeline.warming import Warmer
 from providers.contracts import Caller
+from providers.tools.contracts import Toolbox
 
 __all__ = ["Observer", "Peer", "Player", "Session"]
 
@@ -134,6 +140,7 @@ class Session:
         max_kept_audio: int = 16 * 1024 * 1024,  # bytes, for `conversation.item.retrieve`
         quota: Quota | None = None,  # None: nothing is limited, and clients are told of no limits
         stages: Sequence[Callable[[Host], Stage]] = (),
+        toolbox: Toolbox | None = None,  # None: no tools but the client's
     ) -> None:
         self.id = id
         self._limits = limits or EngineLimits()
@@ -145,6 +152,7 @@ class Session:
             limits=self._limits,
             rules=rules,
             turn_taking=turn_taking,
+            server_tools=ServerTools(mcp=True, search_engines=toolbox.search_engines) if toolbox else None,
         )
         self._engines = engines
         self._quota = quota
@@ -165,6 +173,7 @@ class Session:
             expects_echoes=turn_taking.echo_guard,
         )
         self._warmer = Warmer(engines, self.spawn)
+        self._tools = ToolRunner(toolbox, self.dispatch, self.spawn)
         self._caller = caller_of(id, config)
         self._players: list[Player] = []
         self._alarm: asyncio.TimerHandle | None = None
@@ -344,7 +353,12 @@ class Session:
                 self._generations[response_id][0].speak(text)
             case FinishSpeaking(response_id):
                 self._generations[response_id][0].finish_speaking()
+            case ListTools():
+                self._tools.list_tools(effect)
+            case RunTool():
+                self._tools.run(effect)
             case StopGeneration(response_id):
+                self._tools.stop(response_id)
                 if running := self._generations.pop(response_id, None):
                     running[0].stop()
                     running[1].cancel()
@@ -358,6 +372,7 @@ class Session:
                 | ReportRoute()
                 | ReportFirstOutput()
                 | ReportTruncation()
+                | ReportToolCall()
             ):
                 log_report(self.id, effect)
             case _:

@@ -1,5 +1,6 @@
 """The tools that a session's model may use beside the client's functions: the server runs them itself."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,7 +8,16 @@ from typing import Any
 from providers.contracts import FunctionTool
 from providers.tools.contracts import RemoteTool
 
-__all__ = ["MCP_APPROVAL_DEFAULT", "McpTools", "Tool", "ToolFilter", "WebSearch"]
+__all__ = [
+    "MCP_APPROVAL_DEFAULT",
+    "McpToolChoice",
+    "McpTools",
+    "ServerTools",
+    "Tool",
+    "ToolFilter",
+    "WebSearch",
+    "safe_name",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +69,24 @@ class WebSearch:
 
 
 Tool = FunctionTool | McpTools | WebSearch
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTools:
+    """Which tools beside functions the server can run."""
+
+    mcp: bool = False
+    search_engines: tuple[str, ...] = ()  # the default first
+
+
+@dataclass(frozen=True, slots=True)
+class McpToolChoice:
+    """The model has to use that server, or just that tool of it."""
+
+    label: str
+    name: str | None = None
+
+
+def safe_name(name: str) -> str:
+    """The name of a tool as every language model accepts it: MCP servers may use other signs, and more."""
+    return re.sub(r"[^a-zA-Z0-9_-]", "_", name)[:64]

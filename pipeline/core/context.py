@@ -9,10 +9,16 @@ from pipeline.items import (
     InputImage,
     InputText,
     Item,
+    McpApprovalRequest,
+    McpApprovalResponse,
+    McpCall,
+    McpListTools,
     MessageItem,
     OutputAudio,
     OutputText,
+    ToolFailure,
 )
+from pipeline.tools import safe_name
 from providers.contracts import (
     AssistantMessage,
     FunctionTool,
@@ -39,6 +45,8 @@ __all__ = [
 # before the client has answered a call gets a reply that knows the call is still running.
 _PENDING_OUTPUT = "The result is not available yet."
 
+_PENDING_APPROVAL = "This call waits for the user's approval and has not been made yet."
+
 # Estimates, for providers that do not count and for what has not been counted yet.
 _MESSAGE_TOKENS = 4  # for the role and the borders of each message
 _LOW_IMAGE_TOKENS = 85  # OpenAI's price of an image at low detail
@@ -49,39 +57,64 @@ def build_messages(instructions: str, items: Sequence[Item]) -> tuple[Message, .
     """The request's messages: instructions first, then the items in order.
 
     Outputs move directly behind the calls that they answer, calls in a row are gathered in one message, and
-    calls that were cut off while they were written are left out.
+    calls that were cut off while they were written are left out. To the model a call is a call, whoever runs
+    the tool.
     """
-    outputs = {item.call_id: item.output for item in items if isinstance(item, FunctionCallOutput)}
+    outputs = _outputs(items)
+    made = {item.approval_request_id for item in items if isinstance(item, McpCall)}
     messages: list[Message] = [SystemMessage(instructions)] if instructions else []
-    calls: list[FunctionCall] = []
+    calls: list[ToolCall] = []
     for item in items:
-        if isinstance(item, FunctionCall):
-            if item.status == "completed":
-                calls.append(item)
-            continue
+        match item:
+            case FunctionCall():
+                if item.status == "completed":
+                    calls.append(ToolCall(item.call_id, item.name, item.arguments, item.state))
+                continue
+            case McpCall():
+                calls.append(ToolCall(item.id, safe_name(item.name), item.arguments, item.state))
+                continue
+            case McpApprovalRequest():
+                if item.id not in made:
+                    calls.append(ToolCall(item.id, safe_name(item.name), item.arguments, item.state))
+                continue
+            case McpListTools() | McpApprovalResponse():
+                continue
         # Also an output ends a round of calls: the next call was made in the knowledge of it.
         _add_calls(messages, calls, outputs)
         calls = []
-        if isinstance(item, FunctionCallOutput):
-            continue
-        message = _message(item)
-        if message is not None:
+        if isinstance(item, MessageItem) and (message := _message(item)) is not None:
             messages.append(message)
     _add_calls(messages, calls, outputs)
     return tuple(messages)
 
 
-def _add_calls(messages: list[Message], calls: Sequence[FunctionCall], outputs: Mapping[str, str]) -> None:
+def _outputs(items: Iterable[Item]) -> dict[str, str]:
+    """What came of the calls, as far as that is known, by the ids that the model knows them by."""
+    outputs = {}
+    for item in items:
+        match item:
+            case FunctionCallOutput():
+                outputs[item.call_id] = item.output
+            case McpCall(error=ToolFailure() as failure):
+                outputs[item.id] = f"The tool failed: {failure.message}"
+            case McpCall(output=str() as output):
+                outputs[item.id] = output
+            case McpApprovalRequest():
+                outputs.setdefault(item.id, _PENDING_APPROVAL)
+            case McpApprovalResponse(approve=False):
+                reason = f" Their reason: {item.reason}" if item.reason else ""
+                outputs[item.request_id] = f"The user did not allow this call, so it was not made.{reason}"
+    return outputs
+
+
+def _add_calls(messages: list[Message], calls: Sequence[ToolCall], outputs: Mapping[str, str]) -> None:
     if not calls:
         return
     # What the model said before it called is part of the same message.
     said = messages.pop() if messages and isinstance(messages[-1], AssistantMessage) else AssistantMessage()
     assert isinstance(said, AssistantMessage)
-    made = tuple(ToolCall(call.call_id, call.name, call.arguments, call.state) for call in calls)
-    messages.append(AssistantMessage(said.text, made))
-    messages.extend(
-        ToolMessage(call.call_id, call.name, outputs.get(call.call_id, _PENDING_OUTPUT)) for call in calls
-    )
+    messages.append(AssistantMessage(said.text, tuple(calls)))
+    messages.extend(ToolMessage(call.id, call.name, outputs.get(call.id, _PENDING_OUTPUT)) for call in calls)
 
 
 def _message(item: MessageItem) -> Message | None:
@@ -133,6 +166,15 @@ def item_tokens(item: Item) -> int:
             return _MESSAGE_TOKENS + text_tokens(item.name) + text_tokens(item.arguments)
         case FunctionCallOutput():
             return _MESSAGE_TOKENS + text_tokens(item.output)
+        case McpCall():
+            told = item.output or (item.error.message if item.error is not None else "")
+            return 2 * _MESSAGE_TOKENS + sum(map(text_tokens, (item.name, item.arguments, told)))
+        case McpApprovalRequest():
+            return _MESSAGE_TOKENS + text_tokens(item.name) + text_tokens(item.arguments)
+        case McpApprovalResponse():
+            return _MESSAGE_TOKENS + text_tokens(item.reason or "")
+        case McpListTools():
+            return 0  # its tools count as tools
 
 
 def tools_tokens(tools: Iterable[FunctionTool]) -> int:

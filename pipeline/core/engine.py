@@ -30,6 +30,7 @@ from pipeline.commands import (
     GenerationFailed,
     GenerationFinished,
     LeaveOut,
+    ListingFailed,
     PlaybackStopped,
     Refuse,
     ResponseParams,
@@ -40,8 +41,10 @@ from pipeline.commands import (
     SpeechSynthesized,
     StartSession,
     TextGenerated,
+    ToolAnswered,
     ToolCallGenerated,
     ToolCallOpened,
+    ToolsListed,
     TranscriptGrew,
     TranscriptGuessed,
     TranscriptionBroke,
@@ -53,6 +56,7 @@ from pipeline.commands import (
 )
 from pipeline.config import ServerVad, SessionConfig
 from pipeline.core.conversation import Conversation
+from pipeline.core.followups import Followups
 from pipeline.core.listening import Listener
 from pipeline.core.reconfiguring import Rules, check_change
 from pipeline.core.responding import Responder
@@ -74,6 +78,7 @@ from pipeline.events import (
 from pipeline.ids import NewId, new_id
 from pipeline.items import FunctionCall, Item, ItemReference, MessageItem, OutputAudio
 from pipeline.ticks import TICK_RATE
+from pipeline.tools import ServerTools
 from pipeline.turn_taking import TurnTaking
 
 __all__ = ["Engine"]
@@ -96,6 +101,7 @@ class Engine:
         limits: EngineLimits | None = None,
         rules: Rules | None = None,
         turn_taking: TurnTaking | None = None,
+        server_tools: ServerTools | None = None,
         new_id: NewId = new_id,
     ) -> None:
         limits = limits or EngineLimits()
@@ -109,10 +115,13 @@ class Engine:
             rules=rules or Rules(),
             turn_taking=turn_taking or TurnTaking(),
             new_id=new_id,
+            server_tools=server_tools or ServerTools(),
         )
         self._transcripts = Transcripts(self._state)
         self._listener = Listener(self._state, self._transcripts)
         self._responder = Responder(self._state, self._transcripts.is_pending)
+        self._listings = self._responder.listings
+        self._followups = Followups(self._state, self._listings)
         self._deadline: float | None = None
 
     @property
@@ -144,6 +153,7 @@ class Engine:
             # Nothing of a refused order may show: what it had wanted done is dropped with it.
             state.effects.clear()
             state.effects.append(Emit(ErrorRaised(error, getattr(command, "event_id", None))))
+        self._follow_up()
         self._follow_draft()
         self._follow_silence()
         effects, state.effects = state.effects, []
@@ -196,6 +206,12 @@ class Engine:
                 self._turn(listener.reconsider())
             case PlaybackStopped():
                 self._playback_stopped(command)
+            case ToolAnswered():
+                responder.tool_answered(command)
+            case ToolsListed():
+                self._listings.listed(command)
+            case ListingFailed():
+                self._listings.failed(command)
             case LeaveOut(item_ids):
                 responder.leave_out(item_ids)
             case DeadlinePassed():
@@ -204,6 +220,7 @@ class Engine:
             case StartSession():
                 self._state.do(Configure(self.config))
                 self._state.emit(SessionCreated(self.config, self._state.conversation.id))
+                self._listings.configure(self.config.tools)
             case Refuse():
                 raise command.error
             case UpdateSession():
@@ -247,6 +264,7 @@ class Engine:
                     prepared = self._responder.take_prepared(item_id)
                     response = prepared or self._responder.configure(ResponseParams(), "response")
                     context = list(self._state.conversation)
+                    self._followups.outputs_read()
                     self._responder.begin(response, context, automatic=item_id)
                 self._settle(item_id)
 
@@ -256,6 +274,17 @@ class Engine:
         detection = self._listener.detection
         wanted = detection is not None and detection.create_response and self.config.type == "realtime"
         return wanted and self._responder.active is None
+
+    def _follow_up(self) -> None:
+        """Let the model go on once it has been given everything that it asked for, and nothing else runs."""
+        followups, turn = self._followups, self._transcripts.open
+        if not followups.wanted or self._responder.active is not None:
+            return
+        if turn is not None and turn.announced and self._answers and not followups.has_approvals:
+            return  # the user is speaking; the answer to that will know the outputs
+        approved = followups.take()
+        response = self._responder.configure(ResponseParams(), "response")
+        self._responder.begin(response, list(self._state.conversation), approved=approved)
 
     def _settle(self, item_id: str) -> None:
         """What was known of a transcript while the user was still speaking is told once the item exists."""
@@ -311,12 +340,16 @@ class Engine:
         old = self.config
         new = self._state.patched(command.patch, "session")
         check_change(old, new, self._state.rules, has_spoken=self._responder.has_spoken)
+        if new.tools != old.tools:
+            self._listings.check(new.tools, "session")
         self._state.config = new
         self._responder.revoke("outdated")  # with another configuration the reply might be another
         if new.audio.input.turn_detection != old.audio.input.turn_detection:
             self._listener.turn_detection_changed()
         self._state.do(Configure(new))
         self._state.emit(SessionUpdated(new))
+        if "tools" in command.patch:
+            self._listings.configure(new.tools)
 
     # --- items ----------------------------------------------------------------------------------------
 
@@ -331,11 +364,13 @@ class Engine:
             )
         state.conversation.check_insert(item, command.previous_item_id)
         self._transcripts.check_clips([item])
+        self._followups.check(item)
         if isinstance(item, MessageItem):
             item = self._transcripts.clip_arrived(item)
         previous = state.conversation.insert(item, command.previous_item_id)
         state.emit(ItemAdded(item, previous))
         state.emit(ItemDone(item, previous))
+        self._followups.item_created(item)
 
     def _named(self, item: Item) -> Item:
         """The item with the ids that the client left to us."""
@@ -390,6 +425,8 @@ class Engine:
         responder, params = self._responder, command.params
         responder.check(command)
         response = responder.configure(params, "response")
+        if "tools" in params.overrides:
+            self._listings.check(response.config.tools, "response")
         if params.input is None:
             context = list(self._state.conversation)
         else:
@@ -400,6 +437,10 @@ class Engine:
             self._transcripts.check_clips(entries)
             responder.check_references(entries)
             context = [self._context_item(entry) for entry in entries]
+        if "tools" in params.overrides:
+            self._listings.configure(response.config.tools)
+        if params.in_conversation:
+            self._followups.outputs_read()
         responder.begin(response, context, explicit=params.input is not None)
 
     def _context_item(self, entry: Item | ItemReference) -> Item:

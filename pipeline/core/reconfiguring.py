@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 from pipeline.catalog import Catalog, Prompts
 from pipeline.config import Patch, ServerVad, SessionConfig, Transcription, merge
 from pipeline.errors import InvalidRequest
-from providers.contracts import NamedToolChoice
+from pipeline.tools import McpToolChoice, McpTools
+from providers.contracts import FunctionTool, NamedToolChoice
 from providers.errors import UnknownModelError
 
 __all__ = ["Rules", "check_change", "reconfigure"]
@@ -79,16 +80,26 @@ def reconfigure(
         raise InvalidRequest(str(error), code=code, param=param) from error
     if patch.get("prompt") is not None:
         new = _with_prompt(new, prompts, f"{root}.prompt", keep_instructions="instructions" in patch)
-    choice = new.tool_choice
-    if isinstance(choice, NamedToolChoice) and choice.name not in {tool.name for tool in new.tools}:
+    if (fault := _choice_fault(new)) is not None:
         if "tool_choice" in patch:
             # Refused here, or every turn that the configuration answers by itself would fail.
             raise InvalidRequest(
-                f"The tool_choice names the function '{choice.name}', which is not among the tools.",
-                param=f"{root}.tool_choice",
+                f"The tool_choice names {fault}, which is not among the tools.", param=f"{root}.tool_choice"
             )
-        new = replace(new, tool_choice="auto")  # its function went with the old tools
+        new = replace(new, tool_choice="auto")  # what it named went with the old tools
     return replace(new, audio=replace(new.audio, output=output))
+
+
+def _choice_fault(config: SessionConfig) -> str | None:
+    """What the tool choice names without its being there."""
+    match config.tool_choice:
+        case NamedToolChoice(name):
+            names = {tool.name for tool in config.tools if isinstance(tool, FunctionTool)}
+            return None if name in names else f"the function '{name}'"
+        case McpToolChoice(label):
+            labels = {tool.label for tool in config.tools if isinstance(tool, McpTools)}
+            return None if label in labels else f"the server '{label}'"
+    return None
 
 
 def _with_prompt(

@@ -7,7 +7,7 @@ Facts about a response that is over are dropped here, in `_running`, and nowhere
 
 import re
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from pipeline.commands import (
@@ -19,11 +19,14 @@ from pipeline.commands import (
     SpeechFinished,
     SpeechSynthesized,
     TextGenerated,
+    ToolAnswered,
     ToolCallGenerated,
     ToolCallOpened,
 )
+from pipeline.core.calls import Approved
 from pipeline.core.context import build_messages, request_tokens
 from pipeline.core.heard import HeardReplies
+from pipeline.core.listings import Listings, Offer
 from pipeline.core.reconfiguring import check_change
 from pipeline.core.response import Response
 from pipeline.core.speculation import Fact, Speculator
@@ -38,7 +41,7 @@ from pipeline.effects import (
 )
 from pipeline.errors import InvalidRequest
 from pipeline.events import ResponseStatus, StatusDetails, Usage
-from pipeline.items import InputAudio, Item, ItemReference, MessageItem
+from pipeline.items import InputAudio, Item, ItemReference, ItemStatus, MessageItem
 from providers.contracts import LlmRequest, TextPart, UserMessage
 from providers.errors import ContextTooLongError
 
@@ -57,8 +60,19 @@ class _Running:
     explicit: bool = False  # whether the client put the context together, item by item
     automatic: str | None = None  # the item whose turn it answers, when nobody asked for it
     note: str | None = None  # what the model is told beside the conversation
-    request: LlmRequest | None = None  # once the generation has started
+    offer: Offer | None = None  # the tools of the present round, once the generation has started
+    request: LlmRequest | None = None  # likewise
     finished: GenerationFinished | None = None  # once the model has said everything
+    speaking: bool = False  # the voice has yet to finish
+    goes_on: bool = False  # the model is asked again once the server's own tools have answered
+    rounds: int = 0  # that are over
+    counted: list[Usage] = field(default_factory=list)  # what those have used
+    counted_chars: int = 0  # that they have written
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether nothing keeps the model from being asked."""
+        return self.request is None and not self.waiting and not self.response.awaits_tools
 
 
 class Responder:
@@ -69,6 +83,7 @@ class Responder:
         self._heard = HeardReplies(state)
         self._contexts = ContextKeeper(state.catalog, state.conversation)
         self._prepared = Speculator(state)
+        self.listings = Listings(state)
 
     @property
     def active(self) -> str | None:
@@ -131,10 +146,12 @@ class Responder:
         explicit: bool = False,
         automatic: str | None = None,
         note: str | None = None,
+        approved: Sequence[Approved] = (),
     ) -> None:
         """Announce the response; generate as soon as every transcript in its context is known.
 
-        The context is the conversation, or `explicit`: the client put it together.
+        The context is the conversation, or `explicit`: the client put it together. Calls that were
+        `approved` are made first.
         """
         if response.in_conversation:
             self._state.idle_since = None
@@ -148,7 +165,13 @@ class Responder:
         running = _Running(response, context, waiting, explicit, automatic, note)
         self._responses[response.id] = running
         response.announce(self._state.now)
-        if not waiting:
+        for call in approved:
+            running.goes_on = True
+            response.run_approved(call)
+        self._generate_if_ready(running)
+
+    def _generate_if_ready(self, running: _Running) -> None:
+        if running.is_ready:
             self._generate(running)
 
     def _generate(self, running: _Running) -> None:
@@ -157,28 +180,39 @@ class Responder:
             # A cough or a noise: there is nothing to answer, and a model made to would invent something.
             self._close(running, "completed")
             return
+        running.offer = offer = self._next_offer(running)
         items = [self._current(item) for item in running.context]
         try:
-            fitted = self._contexts.fit(config, items, remember=not running.explicit)
+            fitted = self._contexts.fit(config, offer.tools, items, remember=not running.explicit)
         except ContextTooLongError as error:
             self._fail(running, error.code, error.message)
             return
         if fitted.left:
             self._state.do(ReportTruncation(response.id, len(fitted.left), fitted.tokens))
-        order = self._order(response, fitted.items, running.note)
+        order = self._order(response, offer, fitted.items, running.note)
         running.request = order.request
         if not self._adopt(running, order):
             self._state.do(order)
 
-    def _order(self, response: Response, items: Sequence[Item], note: str | None = None) -> StartGeneration:
+    def _next_offer(self, running: _Running) -> Offer:
+        """The tools of the round that begins."""
+        if running.offer is None:
+            return self.listings.offer(running.response.config)
+        if running.rounds >= self._state.limits.max_tool_rounds:
+            return running.offer.without_calls()
+        return running.offer.after_a_round(running.response.searches)
+
+    def _order(
+        self, response: Response, offer: Offer, items: Sequence[Item], note: str | None = None
+    ) -> StartGeneration:
         config = response.config
         messages = build_messages(config.instructions, items)
         if note is not None:
             messages = (*messages, UserMessage((TextPart(note),)))
         request = LlmRequest(
             messages=messages,
-            tools=config.tools,
-            tool_choice=config.tool_choice,
+            tools=offer.tools,
+            tool_choice=offer.choice,
             parallel_tool_calls=config.parallel_tool_calls,
             temperature=config.temperature,
             max_output_tokens=config.max_output_tokens,
@@ -212,12 +246,13 @@ class Responder:
             return
         context = [*state.conversation, MessageItem(item_id, "user", (InputAudio(text),))]
         response = self.configure(ResponseParams(), "response")
+        offer = self.listings.offer(response.config)
         try:
-            fitted = self._contexts.fit(response.config, context, remember=False)
+            fitted = self._contexts.fit(response.config, offer.tools, context, remember=False)
         except ContextTooLongError:
             self._prepared.give_up(item_id, text)  # told once the turn is over
         else:
-            self._prepared.start(response, self._order(response, fitted.items), item_id, text)
+            self._prepared.start(response, self._order(response, offer, fitted.items), item_id, text)
 
     def take_prepared(self, item_id: str) -> Response | None:
         """The response, not announced yet, that was prepared for the turn of that item."""
@@ -242,8 +277,7 @@ class Responder:
                 continue
             running.waiting.discard(clip)
             running.context = [_with_transcript(item, clip, text) for item in running.context]
-            if not running.waiting:
-                self._generate(running)
+            self._generate_if_ready(running)
 
     def transcription_broke(self, clip: Clip, code: str, message: str) -> None:
         for running in list(self._responses.values()):
@@ -294,7 +328,9 @@ class Responder:
 
     def _call_opened(self, fact: ToolCallOpened) -> None:
         if running := self._writing(fact.response_id):
-            running.response.open_call(fact.index, self._call_id(fact.call_id), fact.name, fact.state)
+            target = running.offer.targets.get(fact.name) if running.offer is not None else None
+            call_id = self._call_id(fact.call_id)
+            running.response.open_call(fact.index, call_id, fact.name, fact.state, target)
             self._stop_if_endless(running)
 
     def _call_id(self, offered: str) -> str:
@@ -315,16 +351,45 @@ class Responder:
         running.finished = fact
         if fact.usage is not None and running.request is not None:
             self._contexts.learn(running.response.config.model, running.request, fact.usage.input_tokens)
-        cut_off = fact.reason in ("length", "content_filter")
+        response, cut_off = running.response, fact.reason in ("length", "content_filter")
+        status: ItemStatus = "incomplete" if cut_off else "completed"
+        running.goes_on = response.finish_calls(status) == "ours" and not cut_off
         # What was said before a limit is still spoken; only then is the response over.
-        if not running.response.finish_text("incomplete" if cut_off else "completed"):
-            self._complete(running)
+        running.speaking = response.finish_text(status)
+        self._advance(running)
 
     def _speech_finished(self, fact: SpeechFinished) -> None:
         running = self._running(fact.response_id)
         if running is not None and running.finished is not None:
             running.response.spoken.finish()
+            running.speaking = False
+            self._advance(running)
+
+    def tool_answered(self, fact: ToolAnswered) -> None:
+        """A tool that the server ran has an output, or has failed: the model is to know of either."""
+        if running := self._running(fact.response_id):
+            running.response.tool_answered(fact.call_id, fact.output, fact.failure)
+            self._advance(running)
+
+    def _advance(self, running: _Running) -> None:
+        """Go on once the model, the voice and the server's own tools are done: another round, or the end."""
+        is_writing = running.request is not None and running.finished is None
+        if is_writing or running.speaking or running.response.awaits_tools:
+            return
+        if not running.goes_on or running.rounds > self._state.limits.max_tool_rounds:
             self._complete(running)
+            return
+        message_id = running.response.message_id
+        running.context = [*running.context, *running.response.next_round()]
+        if message_id is not None:
+            self._heard.message_closed(message_id)
+        if running.request is not None:  # else the calls were made before the model was asked at all
+            running.counted.append(_usage_of_round(running))
+            running.rounds += 1
+        running.counted_chars = running.response.chars
+        running.goes_on, running.automatic = False, None
+        running.request = running.finished = None
+        self._generate_if_ready(running)
 
     def failed(self, fact: GenerationFailed) -> None:
         if self._prepared.failed(fact.response_id):
@@ -367,7 +432,7 @@ class Responder:
             self._stop(running, "incomplete", StatusDetails(reason="max_output_tokens"))
 
     def _stop(self, running: _Running, status: ResponseStatus, details: StatusDetails) -> None:
-        if running.request is not None:
+        if running.request is not None or running.response.awaits_tools:
             self._state.do(StopGeneration(running.response.id))
         self._close(running, status, details)
 
@@ -420,8 +485,7 @@ class Responder:
             if kept != running.waiting:
                 running.waiting = kept
                 running.context = [item for item in running.context if item.id != item_id]
-                if not kept:
-                    self._generate(running)
+                self._generate_if_ready(running)
 
 
 def _with_transcript(item: Item, clip: Clip, text: str) -> Item:
@@ -433,9 +497,21 @@ def _with_transcript(item: Item, clip: Clip, text: str) -> Item:
 
 
 def _usage(running: _Running) -> Usage:
+    """What all rounds have used."""
+    rounds = running.counted
+    if running.request is not None or not rounds:
+        rounds = [*rounds, _usage_of_round(running)]
+    return Usage(
+        sum(used.input_tokens for used in rounds),
+        sum(used.output_tokens for used in rounds),
+        sum(used.cached_tokens for used in rounds),
+    )
+
+
+def _usage_of_round(running: _Running) -> Usage:
     """What the provider counted; an estimate where it did not, or was stopped before it could."""
     if running.finished is not None and running.finished.usage is not None:
         usage = running.finished.usage
         return Usage(usage.input_tokens, usage.output_tokens, usage.cached_tokens)
     read = request_tokens(running.request) if running.request else 0
-    return Usage(read, -(-running.response.chars // 4))
+    return Usage(read, -(-(running.response.chars - running.counted_chars) // 4))

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pipeline.config import SessionConfig
+from pipeline.core.calls import Approved, Calls
 from pipeline.core.clauses import ClauseCutter
+from pipeline.core.listings import McpTarget, SearchTarget
 from pipeline.core.playback import SpokenText
 from pipeline.core.routes import with_route
 from pipeline.core.state import State
@@ -21,8 +23,6 @@ from pipeline.effects import FinishSpeaking, ReportFirstOutput, ReportRoute, Spe
 from pipeline.events import (
     AudioDelta,
     AudioDone,
-    CallArgumentsDelta,
-    CallArgumentsDone,
     ItemAdded,
     ItemDone,
     OutputItemAdded,
@@ -41,7 +41,7 @@ from pipeline.events import (
     TranscriptDone,
     Usage,
 )
-from pipeline.items import FunctionCall, Item, ItemStatus, MessageItem, OutputAudio, OutputText
+from pipeline.items import Item, ItemStatus, MessageItem, OutputAudio, OutputText, ToolFailure
 from providers.contracts import RouteTaken, TextMark
 
 __all__ = ["Response"]
@@ -52,16 +52,6 @@ class _OpenMessage:
     item_id: str
     output_index: int
     text: list[str] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class _OpenCall:
-    item_id: str
-    output_index: int
-    call_id: str
-    name: str
-    state: str
-    arguments: list[str] = field(default_factory=list)
 
 
 class Response:
@@ -85,8 +75,9 @@ class Response:
         self._metadata = metadata
         self._asked_at = asked_at
         self._message: _OpenMessage | None = None
-        self._calls: dict[int, _OpenCall] = {}
+        self._calls = Calls(state, id, self._open_item, self._close_item)
         self._output: dict[int, Item] = {}  # closed items by output index
+        self._unread: list[int] = []  # of those, what the model has not been given back
         self._next_index = 0
         self._cutter = ClauseCutter()
         self._given = 0  # clauses that the voice has already been given
@@ -144,10 +135,12 @@ class Response:
         else:
             self._state.emit(TextDelta(self._part(self._message), text))
 
+    def finish_calls(self, status: ItemStatus) -> Literal["nothing", "ours", "theirs"]:
+        """The model has finished: its calls are closed, or run. Says with whom the response goes on."""
+        return self._calls.finish(status)
+
     def finish_text(self, status: ItemStatus) -> bool:
         """The model has finished; close what needs no speech. True when speech is still to come."""
-        for index in list(self._calls):
-            self._close_call(index, status)
         if self._message is None:
             return False
         if not self.speaks:
@@ -158,23 +151,53 @@ class Response:
         self._state.do(FinishSpeaking(self.id))
         return True
 
-    def open_call(self, index: int, call_id: str, name: str, state: str = "") -> None:
+    def open_call(
+        self,
+        index: int,
+        call_id: str,
+        name: str,
+        state: str = "",
+        target: McpTarget | SearchTarget | None = None,
+    ) -> None:
+        """A call begins: of the client's function, or of a tool that the server runs."""
         if index in self._calls:
             return
         if self._message is not None and self.speaks and (rest := self._cutter.finish()):
             # What was said before a call is said at once, not after the call has been written.
             self._speak(rest)
-        call = _OpenCall(self._state.new_id("item"), self._take_index(), call_id, name, state)
-        self._calls[index] = call
-        self._open_item(call.output_index, FunctionCall(call.item_id, call_id, name, "", "in_progress"))
+        self._calls.begin(index, self._take_index(), call_id, name, state, target)
 
     def add_arguments(self, index: int, arguments: str) -> None:
-        call = self._calls.get(index)
-        if call is None or not arguments:
-            return
-        self._chars += len(arguments)
-        call.arguments.append(arguments)
-        self._state.emit(CallArgumentsDelta(self._part(call), call.call_id, arguments))
+        if index in self._calls and arguments:
+            self._chars += len(arguments)
+            self._calls.add_arguments(index, arguments)
+
+    # --- tools of the server's own --------------------------------------------------------------------
+
+    def run_approved(self, approved: Approved) -> None:
+        """Make a call that the client has agreed to, before the model is asked."""
+        self._calls.run_approved(approved, self._take_index())
+
+    def tool_answered(self, call_id: str, output: str | None, failure: ToolFailure | None) -> None:
+        self._calls.answered(call_id, output, failure)
+
+    @property
+    def awaits_tools(self) -> bool:
+        """Whether a tool of the server's own has not answered yet."""
+        return self._calls.running
+
+    @property
+    def searches(self) -> int:
+        """How often the web was searched for this response."""
+        return self._calls.searches
+
+    def next_round(self) -> list[Item]:
+        """The tools have answered and the model is asked again: the items that it has not been given yet."""
+        self._close_message("completed")
+        self.spoken = SpokenText(self.config.audio.output.format.rate)
+        self._cutter = ClauseCutter()
+        unread, self._unread = sorted(self._unread), []
+        return [*(self._output[index] for index in unread), *self._calls.take_searched()]
 
     # --- what the voice speaks ------------------------------------------------------------------------
 
@@ -189,7 +212,7 @@ class Response:
 
     def item_deleted(self, item_id: str) -> None:
         """A client deleted an item that is perhaps still open here; its id may come back as another item."""
-        if item_id in {owner.item_id for owner in (self._message, *self._calls.values()) if owner}:
+        if item_id == self.message_id or item_id in self._calls.item_ids:
             self._deleted.add(item_id)
 
     def close(
@@ -198,8 +221,8 @@ class Response:
         """End the response: the tail of everything open, then `response.done`."""
         item_status: ItemStatus = "completed" if status == "completed" else "incomplete"
         self._close_message(item_status)
-        for index in list(self._calls):
-            self._close_call(index, item_status)
+        self._calls.finish(item_status)
+        self._calls.cancel()
         self._state.emit(ResponseDone(self._snapshot(status, usage, details)))
 
     def _snapshot(
@@ -230,7 +253,7 @@ class Response:
         self._next_index += 1
         return self._next_index - 1
 
-    def _part(self, owner: _OpenMessage | _OpenCall) -> Part:
+    def _part(self, owner: _OpenMessage) -> Part:
         return Part(self.id, owner.item_id, owner.output_index)
 
     def _open_message(self) -> None:
@@ -254,15 +277,6 @@ class Response:
         content = OutputAudio(text) if self.speaks else OutputText(text)
         self._close_item(message.output_index, MessageItem(message.item_id, "assistant", (content,), status))
 
-    def _close_call(self, index: int, status: ItemStatus) -> None:
-        call = self._calls.pop(index)
-        arguments = "".join(call.arguments)
-        if not arguments and status == "completed":
-            arguments = "{}"  # clients parse it, and an empty text is not JSON
-        self._state.emit(CallArgumentsDone(self._part(call), call.call_id, call.name, arguments))
-        item = FunctionCall(call.item_id, call.call_id, call.name, arguments, status, call.state)
-        self._close_item(call.output_index, item)
-
     def _open_item(self, output_index: int, item: Item) -> None:
         self._state.emit(OutputItemAdded(self.id, output_index, item))
         if self.in_conversation:
@@ -274,4 +288,5 @@ class Response:
             conversation.put(item)
             self._state.emit(ItemDone(item, conversation.previous_id(item.id)))
         self._output[output_index] = item
+        self._unread.append(output_index)
         self._state.emit(OutputItemDone(self.id, output_index, item))

@@ -10,6 +10,7 @@ from pipeline.core.reconfiguring import Rules, reconfigure
 from pipeline.effects import Effect, Emit
 from pipeline.events import Event
 from pipeline.ids import NewId
+from pipeline.tools import ServerTools
 from pipeline.turn_taking import TurnTaking
 
 __all__ = ["EngineLimits", "State"]
@@ -26,6 +27,7 @@ class EngineLimits:
     max_parallel_responses: int = 8  # running at once, out-of-band ones included
     max_reply_chars: int = 200_000  # of one response; a model that never stops is stopped here
     max_output_items: int = 128  # of one response
+    max_tool_rounds: int = 8  # after so many rounds of calls of the server's own, the model has to answer
 
 
 @dataclass(slots=True)
@@ -42,6 +44,7 @@ class State:
     effects: list[Effect] = field(default_factory=list)
     now: float = 0.0  # of the command that is being handled; monotonic, in seconds
     playback: PlaybackClock = field(default_factory=PlaybackClock)
+    server_tools: ServerTools = field(default_factory=ServerTools)
     idle_since: float | None = None  # the assistant was last heard then, and nothing has happened since
 
     def do(self, effect: Effect) -> None:

@@ -9,15 +9,23 @@ A call and its output leave together. The newest user message and the newest ite
 do not fit: tokens are estimated, and a model that refuses says so better than we could.
 """
 
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 from pipeline.catalog import Catalog
 from pipeline.config import RetentionRatio, SessionConfig
 from pipeline.core.context import item_tokens, message_tokens, request_tokens, tools_tokens
 from pipeline.core.conversation import Conversation
-from pipeline.items import FunctionCall, FunctionCallOutput, Item, MessageItem
-from providers.contracts import LlmRequest, SystemMessage
+from pipeline.items import (
+    FunctionCall,
+    FunctionCallOutput,
+    Item,
+    McpApprovalRequest,
+    McpApprovalResponse,
+    McpCall,
+    MessageItem,
+)
+from providers.contracts import FunctionTool, LlmRequest, SystemMessage
 from providers.errors import ContextTooLongError
 
 __all__ = ["ContextKeeper", "Fitted", "fit"]
@@ -48,14 +56,18 @@ class ContextKeeper:
         self._counted_by = ""  # the model to which the scale belongs
         self._scale = 1.0  # tokens that it counts for one that we estimate
 
-    def fit(self, config: SessionConfig, items: Sequence[Item], *, remember: bool) -> Fitted:
-        """What of `items` a model is to read; raises `ContextTooLongError` where truncation is disabled.
+    def fit(
+        self, config: SessionConfig, tools: Iterable[FunctionTool], items: Sequence[Item], *, remember: bool
+    ) -> Fitted:
+        """What of `items` a model is to read beside the instructions and those tools.
+
+        Raises `ContextTooLongError` where truncation is disabled.
 
         `remember` is for contexts that are the conversation; one that a client put together item by item
         neither looks at what has left nor adds to it.
         """
         scale = self._scale if config.model == self._counted_by else 1.0
-        room, part = self._room(config, scale), 1.0
+        room, part = self._room(config, tools, scale), 1.0
         truncation = config.truncation
         if isinstance(truncation, RetentionRatio):
             part = truncation.retention_ratio
@@ -103,10 +115,10 @@ class ContextKeeper:
             self._counted[item.id] = item, tokens
         return tokens
 
-    def _room(self, config: SessionConfig, scale: float) -> int:
+    def _room(self, config: SessionConfig, tools: Iterable[FunctionTool], scale: float) -> int:
         holds = self._catalog.context_tokens(config.model)
         answer = config.max_output_tokens or min(_MAX_ANSWER, holds // _ANSWER_PART)
-        fixed = message_tokens(SystemMessage(config.instructions)) + tools_tokens(config.tools)
+        fixed = message_tokens(SystemMessage(config.instructions)) + tools_tokens(tools)
         return max(0, holds - min(answer, holds // 2) - round(scale * fixed))
 
 
@@ -148,8 +160,15 @@ def fit(
 
 def _group(item: Item) -> Hashable:
     """What leaves together has the same group."""
-    if isinstance(item, FunctionCall | FunctionCallOutput):
-        return "call", item.call_id
+    match item:
+        case FunctionCall() | FunctionCallOutput():
+            return "call", item.call_id
+        case McpApprovalRequest():
+            return "approval", item.id
+        case McpApprovalResponse():
+            return "approval", item.request_id
+        case McpCall(approval_request_id=str() as request_id):
+            return "approval", request_id
     return "item", item.id
 
 

@@ -25,6 +25,10 @@ from pipeline.events import (
     ItemDone,
     ItemRetrieved,
     ItemTruncated,
+    McpArgumentsDelta,
+    McpArgumentsDone,
+    McpCallProgress,
+    McpListingProgress,
     OutputItemAdded,
     OutputItemDone,
     Part,
@@ -176,12 +180,12 @@ class Encoder:
                     members["logprobs"] = logprobs_json(logprobs)
                 if languages is not None:
                     members["languages"] = [{"code": code} for code in languages]
+                if profile is not None:
+                    members["providerData"] = {"voiceProfile": dict(profile)}
                 return "conversation.item.input_audio_transcription.completed", members
             case TranscriptionFailed(item_id, code, message):
                 failure = {"type": "transcription_error", "code": code, "message": message}
                 return "conversation.item.input_audio_transcription.failed", {
-                if profile is not None:
-                    members["providerData"] = {"voiceProfile": dict(profile)}
                     "item_id": item_id,
                     "content_index": 0,
                     "error": failure,
@@ -253,6 +257,22 @@ class Encoder:
                     "call_id": call_id,
                     "name": name,
                     "arguments": arguments,
+                }
+            # tools of the server's own
+            case McpListingProgress(item_id, stage):
+                return f"mcp_list_tools.{stage}", {"item_id": item_id}
+            case McpArgumentsDelta(part, delta):
+                # Some clients insist on the padding that hides how long a delta is.
+                return "response.mcp_call_arguments.delta", _item_address(part) | {
+                    "delta": delta,
+                    "obfuscation": "",
+                }
+            case McpArgumentsDone(part, arguments):
+                return "response.mcp_call_arguments.done", _item_address(part) | {"arguments": arguments}
+            case McpCallProgress(part, stage):
+                return f"response.mcp_call.{stage}", {
+                    "item_id": part.item_id,
+                    "output_index": part.output_index,
                 }
             # listener sounds
             case BackchannelAudio(backchannel_id, pcm):

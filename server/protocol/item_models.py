@@ -16,8 +16,11 @@ from pipeline.items import (
     InputText,
     Item,
     ItemReference,
+    McpApprovalResponse,
+    McpCall,
     MessageItem,
     OutputText,
+    ToolFailure,
 )
 from server.protocol.profiles import PARLEY, Profile
 from server.protocol.validation import WireModel, missing
@@ -74,15 +77,39 @@ class WireFunctionCallOutput(WireItem):
     output: str
 
 
+class WireApprovalResponse(WireItem):
+    type: Literal["mcp_approval_response"]
+    approval_request_id: ItemId
+    approve: bool
+    reason: str | None = Field(None, max_length=4096)
+
+
+class WireToolFailure(WireModel):
+    type: Literal["protocol_error", "tool_execution_error", "http_error"]
+    message: str
+    code: int = 0
+
+
+class WireMcpCall(WireItem):
+    """Of an earlier conversation, which a client replays: it is not made again."""
+
+    type: Literal["mcp_call"]
+    server_label: str = Field(min_length=1, max_length=64)
+    name: str = Field(min_length=1, max_length=256)
+    arguments: str
+    output: str | None = None
+    error: WireToolFailure | None = None
+    approval_request_id: str | None = Field(None, max_length=64)
+
+
 class WireReference(WireModel):
     type: Literal["item_reference"]
     id: ItemId
 
 
-AnyItem = Annotated[WireMessage | WireFunctionCall | WireFunctionCallOutput, Field(discriminator="type")]
-InputEntry = Annotated[
-    WireMessage | WireFunctionCall | WireFunctionCallOutput | WireReference, Field(discriminator="type")
-]
+_Created = WireMessage | WireFunctionCall | WireFunctionCallOutput | WireMcpCall | WireApprovalResponse
+AnyItem = Annotated[_Created, Field(discriminator="type")]
+InputEntry = Annotated[_Created | WireReference, Field(discriminator="type")]
 
 
 def item_value(item: Any, path: str, max_bytes: int, profile: Profile = PARLEY) -> Item | ItemReference:
@@ -101,6 +128,13 @@ def item_value(item: Any, path: str, max_bytes: int, profile: Profile = PARLEY) 
         case WireFunctionCallOutput():
             _check_call_id(item.call_id, path)
             return FunctionCallOutput(item.id or "", item.call_id, item.output)
+        case WireApprovalResponse():
+            return McpApprovalResponse(item.id or "", item.approval_request_id, item.approve, item.reason)
+        case WireMcpCall():
+            failed = item.error
+            failure = None if failed is None else ToolFailure(failed.type, failed.message, failed.code)
+            output = item.output if item.output is not None or failure is not None else ""
+            return McpCall(item.id or "", item.server_label, item.name, item.arguments, output, failure)
         case WireMessage():
             content = tuple(
                 _part(part, item.role, f"{path}.content[{index}]", max_bytes, profile)

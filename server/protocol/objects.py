@@ -27,12 +27,19 @@ from pipeline.items import (
     InputImage,
     InputText,
     Item,
+    McpApprovalRequest,
+    McpApprovalResponse,
+    McpCall,
+    McpListTools,
     MessageItem,
     OutputAudio,
     OutputText,
+    ToolFailure,
 )
-from providers.contracts import FunctionTool, NamedToolChoice, SttUsage, TokenLogprob
+from providers.contracts import SttUsage, TokenLogprob
+from providers.tools.contracts import RemoteTool
 from server.protocol.profiles import PARLEY, Profile
+from server.protocol.tool_models import choice_json, tool_json
 
 __all__ = [
     "item_json",
@@ -64,8 +71,8 @@ def session_json(session_id: str, config: SessionConfig, expires_at: int, profil
         "model": config.model,
         "output_modalities": list(config.output_modalities),
         "instructions": config.instructions,
-        "tools": [_tool_json(tool) for tool in config.tools],
-        "tool_choice": _choice_json(config),
+        "tools": [tool_json(tool) for tool in config.tools],
+        "tool_choice": choice_json(config.tool_choice),
         "max_output_tokens": config.max_output_tokens or "inf",
         "tracing": config.tracing,
         "truncation": _truncation_json(config.truncation),
@@ -162,19 +169,6 @@ def _prompt_json(prompt: Prompt) -> Json:
     return json
 
 
-def _tool_json(tool: FunctionTool) -> Json:
-    return {
-        "type": "function",
-        "name": tool.name,
-        **_without_nulls(description=tool.description, parameters=tool.parameters),
-    }
-
-
-def _choice_json(config: SessionConfig) -> Any:
-    choice = config.tool_choice
-    return {"type": "function", "name": choice.name} if isinstance(choice, NamedToolChoice) else choice
-
-
 def item_json(item: Item, audio: AudioConfig | None = None) -> Json:
     """An item. Absent members are left out, since clients lose items over nulls in them.
 
@@ -206,6 +200,51 @@ def item_json(item: Item, audio: AudioConfig | None = None) -> Json:
                 "call_id": item.call_id,
                 "output": item.output,
             }
+        case McpListTools():
+            return {
+                "id": item.id,
+                "type": "mcp_list_tools",
+                "server_label": item.label,
+                "tools": [_remote_tool_json(tool) for tool in item.tools],
+            }
+        case McpCall():
+            return {
+                "id": item.id,
+                "type": "mcp_call",
+                "server_label": item.label,
+                "name": item.name,
+                "arguments": item.arguments,
+                "approval_request_id": item.approval_request_id,
+                "output": item.output,
+                "error": item.error and _failure_json(item.error),
+            }
+        case McpApprovalRequest():
+            return {
+                "id": item.id,
+                "type": "mcp_approval_request",
+                "server_label": item.label,
+                "name": item.name,
+                "arguments": item.arguments,
+            }
+        case McpApprovalResponse():
+            return {
+                "id": item.id,
+                "type": "mcp_approval_response",
+                "approval_request_id": item.request_id,
+                "approve": item.approve,
+                **_without_nulls(reason=item.reason),
+            }
+
+
+def _remote_tool_json(tool: RemoteTool) -> Json:
+    described = _without_nulls(description=tool.description, annotations=tool.annotations)
+    return {"name": tool.name, "input_schema": tool.input_schema, **described}
+
+
+def _failure_json(failure: ToolFailure) -> Json:
+    # The tool's own failure has no code.
+    code = {} if failure.kind == "tool_execution_error" else {"code": failure.code}
+    return {"type": failure.kind, **code, "message": failure.message}
 
 
 def _content_json(part: ContentPart, audio: AudioConfig | None) -> Json:

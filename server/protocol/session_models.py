@@ -21,7 +21,6 @@ from pipeline.config import (
 )
 from pipeline.errors import InvalidRequest
 from pipeline.items import InputText
-from providers.contracts import FunctionTool, NamedToolChoice
 from server.protocol.audio_models import (
     WORD_OR_OBJECT,
     Audio,
@@ -32,6 +31,7 @@ from server.protocol.audio_models import (
 )
 from server.protocol.extension_models import ProviderData
 from server.protocol.profiles import PARLEY, Profile, is_strict
+from server.protocol.tool_models import AnyTool, ToolChoiceConfig, choice_value, distinct
 from server.protocol.validation import WireModel, validate
 
 __all__ = [
@@ -52,29 +52,6 @@ Metadata = Annotated[
     dict[MetadataKey, Annotated[str, Field(max_length=_MAX_METADATA_CHARS)]],
     Field(max_length=_MAX_METADATA_PAIRS),
 ]
-
-
-class Tool(WireModel):
-    wanted_by_openai: ClassVar = frozenset({"type"})
-
-    type: Literal["function"] = "function"
-    # What language models accept; refused here, or the response would fail much later.
-    name: str = Field(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9_-]+$")
-    description: str | None = None
-    parameters: dict[str, Any] | None = None
-
-
-def _distinct_names(tools: list[Tool] | None) -> list[Tool] | None:
-    names = [tool.name for tool in tools or ()]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise PydanticCustomError("value_error", "two tools have the name '{name}'", {"name": twice})
-    return tools
-
-
-class NamedChoice(WireModel):
-    type: Literal["function"]
-    name: str = Field(min_length=1, max_length=64)
 
 
 def _token_limit(value: Any) -> Any:
@@ -151,10 +128,6 @@ class RetentionRatioConfig(WireModel):
         return RetentionRatio(self.retention_ratio, limit)
 
 
-ToolChoiceConfig = Annotated[
-    Annotated[Literal["auto", "none", "required"], Tag("word")] | Annotated[NamedChoice, Tag("object")],
-    WORD_OR_OBJECT,
-]
 TracingConfig = Annotated[
     Annotated[Literal["auto"], Tag("word")] | Annotated[Tracing, Tag("object")], WORD_OR_OBJECT
 ]
@@ -182,7 +155,7 @@ class ResponseConfig(WireModel):
 
     output_modalities: Modalities = None
     instructions: str | None = None
-    tools: Annotated[list[Tool] | None, Field(max_length=_MAX_TOOLS), AfterValidator(_distinct_names)] = None
+    tools: Annotated[list[AnyTool] | None, Field(max_length=_MAX_TOOLS), AfterValidator(distinct)] = None
     tool_choice: ToolChoiceConfig | None = None
     max_output_tokens: Annotated[Any, BeforeValidator(_token_limit)] = None
     temperature: float | None = Field(None, ge=0, le=2)
@@ -292,9 +265,9 @@ def session_patch(model: WireModel) -> Patch:
             case "max_output_tokens":
                 patch[name] = None if value == "inf" else value
             case "tools":
-                patch[name] = tuple(FunctionTool(t.name, t.description, t.parameters) for t in value)
+                patch[name] = tuple(tool.value() for tool in value)
             case "tool_choice":
-                patch[name] = NamedToolChoice(value.name) if isinstance(value, NamedChoice) else value
+                patch[name] = choice_value(value)
             case _:
                 patch[name] = session_patch(value) if isinstance(value, WireModel) else value
     return patch

@@ -17,12 +17,15 @@ from pipeline.effects import (
     ForgetItem,
     JudgeTurn,
     KeepClip,
+    ListTools,
     ReportDismissal,
     ReportFirstOutput,
     ReportRoute,
     ReportSpeculation,
+    ReportToolCall,
     ReportTruncation,
     ReportTurnDecision,
+    RunTool,
     SetDeadline,
     Speak,
     StartGeneration,
@@ -49,6 +52,10 @@ from pipeline.events import (
     ItemDone,
     ItemRetrieved,
     ItemTruncated,
+    McpArgumentsDelta,
+    McpArgumentsDone,
+    McpCallProgress,
+    McpListingProgress,
     OutputItemAdded,
     OutputItemDone,
     PartAdded,
@@ -79,10 +86,15 @@ from pipeline.items import (
     InputImage,
     InputText,
     Item,
+    McpApprovalRequest,
+    McpApprovalResponse,
+    McpCall,
+    McpListTools,
     MessageItem,
     OutputAudio,
     OutputText,
 )
+from pipeline.tools import WebSearch
 from providers.contracts import TokenLogprob
 
 __all__ = ["line_of"]
@@ -142,6 +154,13 @@ def line_of(effect: Effect) -> str:
             return f"> first output {response_id} after {seconds:.3f} s"
         case ReportTruncation(response_id, items, tokens):
             return f"> truncate {response_id} by {items} items to {tokens} tokens"
+        case ListTools(item_id, server):
+            return f"> list tools {item_id} of {server.label} at {server.url}"
+        case RunTool(response_id, call_id, target, name, arguments):
+            where = "" if isinstance(target, WebSearch) else f" at {target.label}"
+            return f"> run {response_id} {call_id} {name}({arguments}){where}"
+        case ReportToolCall(response_id, tool, outcome):
+            return f"> tool {response_id} {tool} {outcome}"
         case _:
             assert_never(effect)
 
@@ -222,6 +241,14 @@ def _event_line(event: Event) -> str:
             return f"arguments.delta {part.item_id} {call_id} {delta!r}"
         case CallArgumentsDone(part, call_id, name, arguments):
             return f"arguments.done {part.item_id} {call_id} {name}({arguments})"
+        case McpListingProgress(item_id, stage):
+            return f"mcp.list {item_id} {stage}"
+        case McpArgumentsDelta(part, delta):
+            return f"mcp.arguments.delta {part.item_id} {delta!r}"
+        case McpArgumentsDone(part, arguments):
+            return f"mcp.arguments.done {part.item_id} {arguments}"
+        case McpCallProgress(part, stage):
+            return f"mcp.call {part.item_id} {stage}"
         case BackchannelAudio(id, pcm):
             return f"backchannel.delta {id} {len(pcm) * 500 // 24_000} ms"
         case BackchannelDone(id, phrase):
@@ -241,8 +268,19 @@ def _tokens(logprobs: Sequence[TokenLogprob]) -> str:
 
 
 def _item(item: Item) -> str:
-    status = "" if item.status == "completed" else f" {item.status}"
+    status = getattr(item, "status", "completed")
+    status = "" if status == "completed" else f" {status}"
     match item:
+        case McpListTools(id, label, tools, error):
+            return " ".join([id, label, *(tool.name for tool in tools), *([repr(error)] if error else [])])
+        case McpCall(id, label, name, arguments, output, error):
+            came = "" if output is None else f" -> {output!r}"
+            came += "" if error is None else f" failed {error.message!r}"
+            return f"{id} {label}/{name}({arguments}){came}"
+        case McpApprovalRequest(id, label, name, arguments):
+            return f"{id} may {label}/{name}({arguments})?"
+        case McpApprovalResponse(id, request_id, approve):
+            return f"{id} {'yes' if approve else 'no'} to {request_id}"
         case MessageItem(id, role, content):
             words = [id, role, *(_part(part) for part in content)]
             return " ".join(words) + status

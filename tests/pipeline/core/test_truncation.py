@@ -218,9 +218,9 @@ def test_an_item_is_counted_anew_once_it_has_changed() -> None:
     for item in (speech, said("b")):
         conversation.insert(item)
 
-    assert len(keeper.fit(short, list(conversation), remember=True).items) == 2
+    assert len(keeper.fit(short, (), list(conversation), remember=True).items) == 2
     conversation.set_transcript("a", 0, "word " * 60)
-    assert [item.id for item in keeper.fit(short, list(conversation), remember=True).items] == ["b"]
+    assert [item.id for item in keeper.fit(short, (), list(conversation), remember=True).items] == ["b"]
 
 
 def test_a_retention_ratio_leaves_room_for_turns_to_come(play: Play) -> None:
