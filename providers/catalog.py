@@ -48,11 +48,13 @@ CATALOG: Mapping[str, Service] = {
         base_url="https://api.groq.com/openai/v1",
         key_variables=("GROQ_API_KEY",),
         default_llm="llama-3.3-70b-versatile",
+        options={"setting_names": {"repetition_penalty": "", "logit_bias": ""}},
     ),
     "cerebras": Service(
         base_url="https://api.cerebras.ai/v1",
         key_variables=("CEREBRAS_API_KEY",),
         default_llm="llama-3.3-70b",
+        options={"setting_names": {"repetition_penalty": ""}},
     ),
     "together": Service(
         base_url="https://api.together.xyz/v1",
@@ -73,16 +75,28 @@ CATALOG: Mapping[str, Service] = {
         base_url="https://api.mistral.ai/v1",
         key_variables=("MISTRAL_API_KEY",),
         default_llm="mistral-small-latest",
-        options={"user_speaks_last": True},
+        options={
+            "user_speaks_last": True,
+            "setting_names": {"seed": "random_seed", "repetition_penalty": "", "logit_bias": ""},
+        },
     ),
     "deepseek": Service(
         base_url="https://api.deepseek.com/v1",
         key_variables=("DEEPSEEK_API_KEY",),
         default_llm="deepseek-chat",
         # In thinking mode it refuses calls that come back without the reasoning that led to them.
-        options={"echo_reasoning": True, "vision": False},
+        options={
+            "echo_reasoning": True,
+            "vision": False,
+            "setting_names": {"seed": "", "repetition_penalty": "", "logit_bias": ""},
+        },
     ),
-    "xai": Service(base_url="https://api.x.ai/v1", key_variables=("XAI_API_KEY",), default_llm="grok-4-fast"),
+    "xai": Service(
+        base_url="https://api.x.ai/v1",
+        key_variables=("XAI_API_KEY",),
+        default_llm="grok-4-fast",
+        options={"setting_names": {"repetition_penalty": "", "logit_bias": ""}},
+    ),
     "deepinfra": Service(
         base_url="https://api.deepinfra.com/v1/openai",
         key_variables=("DEEPINFRA_API_KEY",),
@@ -99,6 +113,12 @@ CATALOG: Mapping[str, Service] = {
     # On this machine. They cost nothing to name: nobody connects before somebody asks for a model of theirs.
     "ollama": Service(base_url="http://127.0.0.1:11434/v1"),
     "vllm": Service(base_url="http://127.0.0.1:8000/v1"),
-    "llama.cpp": Service(base_url="http://127.0.0.1:8080/v1"),
-    "lm-studio": Service(base_url="http://127.0.0.1:1234/v1"),
+    "llama.cpp": Service(
+        base_url="http://127.0.0.1:8080/v1",
+        options={"setting_names": {"repetition_penalty": "repeat_penalty"}},
+    ),
+    "lm-studio": Service(
+        base_url="http://127.0.0.1:1234/v1",
+        options={"setting_names": {"repetition_penalty": "repeat_penalty"}},
+    ),
 }

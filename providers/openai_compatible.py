@@ -18,6 +18,8 @@ __all__ = ["OpenAICompatibleOptions", "OpenAICompatibleProvider"]
 
 OPENAI_BASE_URL = "https://api.openai.com/v1"
 
+_OPENAI_SETTINGS = {"repetition_penalty": ""}
+
 
 class OpenAICompatibleOptions(HttpOptions):
     """What a `[providers.NAME]` table of this kind may hold, besides `kind` and `api_key_env`."""
@@ -49,6 +51,10 @@ class OpenAICompatibleOptions(HttpOptions):
     )
     user_speaks_last: bool = Field(
         False, description="Whether it refuses conversations that end with the assistant, as Mistral does."
+    )
+    setting_names: dict[str, str] = Field(
+        default_factory=dict,
+        description="What it calls seed, logit_bias or repetition_penalty; an empty name: it has none.",
     )
     realtime_transcription: bool | None = Field(
         None, description="Whether it transcribes over /v1/realtime; unset: models that have no other way."
@@ -102,6 +108,7 @@ class OpenAICompatibleProvider(RemoteProvider[OpenAICompatibleOptions]):
                 sees_images=options.vision is not False,
                 echo_reasoning=options.echo_reasoning,
                 user_speaks_last=options.user_speaks_last,
+                setting_names=(_OPENAI_SETTINGS if self._is_openai else {}) | options.setting_names,
             ),
         )
 

@@ -64,7 +64,7 @@ def messages_body(
     body |= _tools(request, model)
     forced = body.get("tool_choice", {}).get("type") in ("any", "tool")
     may_think = shape.echoes and not _lacks_thoughts(request.messages, name)
-    body |= _thinking(request.reasoning_effort, model, max_tokens, forced=forced, may_think=may_think)
+    body |= _thinking(request, model, max_tokens, forced=forced, may_think=may_think)
     if model.samples and body.get("thinking", {}).get("type") not in ("enabled", "adaptive"):
         if request.temperature is not None:
             body["temperature"] = min(request.temperature, 1.0)  # its scale ends there
@@ -275,9 +275,10 @@ def _tool(tool: FunctionTool) -> dict[str, Any]:
 
 
 def _thinking(
-    effort: str | None, model: ClaudeModel, max_tokens: int, *, forced: bool, may_think: bool
+    request: LlmRequest, model: ClaudeModel, max_tokens: int, *, forced: bool, may_think: bool
 ) -> dict[str, Any]:
-    """`thinking` and `output_config` for an effort in the protocol's words."""
+    """`thinking` and `output_config` for an effort in the protocol's words, and a number of tokens."""
+    effort, tokens = request.reasoning_effort, request.reasoning_tokens
     if forced:  # a model that thinks cannot be made to call
         effort = "none"
     if effort == "none":
@@ -285,13 +286,15 @@ def _thinking(
             return {}
         return {"thinking": {"type": model.off[0]}} if model.off else _effort("minimal", model)
     if effort is None:
-        return {}
+        if tokens is None or model.thinking != "budget":
+            return {}
+        effort = "low"
     settings = _effort(effort, model)
     if effort == "minimal" or model.thinks_unasked:
         return settings
     if model.thinking == "adaptive":
         return settings | {"thinking": {"type": "adaptive"}}
-    budget = min(_BUDGETS.get(effort, MIN_BUDGET), max_tokens // 2)
+    budget = min(tokens or _BUDGETS.get(effort, MIN_BUDGET), max_tokens // 2)
     if model.thinking == "budget" and budget >= MIN_BUDGET and may_think:
         settings["thinking"] = {"type": "enabled", "budget_tokens": budget}
     return settings

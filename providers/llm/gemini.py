@@ -35,6 +35,7 @@ _OPTIONAL = {
     "temperature": "temperature",
     "topP": "top_p",
     "stopSequences": "stop_sequences",
+    "seed": "seed",
     "frequencyPenalty": "frequency_penalty",
     "presencePenalty": "presence_penalty",
     "thinkingConfig": "thinking_config",

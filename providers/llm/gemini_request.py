@@ -37,6 +37,8 @@ BEGIN = "(The conversation begins.)"  # where there is nothing that the model co
 UNSIGNED = "skip_thought_signature_validator"
 
 MAX_STOPS = 5  # the service refuses more
+_SEEDS = 2**31  # they have 32 bits, and a sign
+_MAX_BUDGET = 24_576  # tokens that Flash may think; Pro may a few more
 _BUDGETS = {"minimal": 1_024, "low": 1_024, "medium": 8_192, "high": 24_576, "xhigh": 24_576}
 _LEVELS: Mapping[str, str] = {
     "none": "MINIMAL",
@@ -199,14 +201,19 @@ def _config(request: LlmRequest, model: GeminiModel) -> dict[str, Any]:
         "maxOutputTokens": request.max_output_tokens,
         "frequencyPenalty": request.frequency_penalty if penalties else None,
         "presencePenalty": request.presence_penalty if penalties else None,
+        "seed": None if request.seed is None else request.seed % _SEEDS,
         "stopSequences": [text for text in request.stop if text][:MAX_STOPS] or None,
-        "thinkingConfig": _thinking(request.reasoning_effort, model),
+        "thinkingConfig": _thinking(request.reasoning_effort, request.reasoning_tokens, model),
     }
     return {name: value for name, value in settings.items() if value is not None}
 
 
-def _thinking(effort: str | None, model: GeminiModel) -> dict[str, Any] | None:
-    """The effort as a level, or the next lower one that the model knows, or its lowest; or as a budget."""
+def _thinking(effort: str | None, tokens: int | None, model: GeminiModel) -> dict[str, Any] | None:
+    """The effort as a level, or the next lower one that the model knows, or its lowest; or as a budget,
+    for which a number of tokens goes first.
+    """
+    if model.thinking == "budget" and tokens is not None and effort != "none":
+        return {"thinkingBudget": min(max(tokens, model.least_budget), _MAX_BUDGET)}
     if effort is None or effort not in _LEVELS:
         return None
     if model.thinking == "budget":

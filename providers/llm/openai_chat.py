@@ -22,7 +22,7 @@ from providers.problems import problem_from_object
 
 __all__ = ["ChatStream", "OpenAIChatLlm"]
 
-MAX_ATTEMPTS = 10  # one, and one for each parameter that a server may refuse
+MAX_ATTEMPTS = 13  # one, and one for each parameter that a server may refuse
 
 MAX_REASONING = 256 * 1024  # characters kept for servers that want them back
 
@@ -33,6 +33,9 @@ _OPTIONAL = frozenset(
         "top_p",
         "frequency_penalty",
         "presence_penalty",
+        "repetition_penalty",
+        "seed",
+        "logit_bias",
         "stop",
         "parallel_tool_calls",
         "reasoning_effort",
@@ -64,9 +67,11 @@ class OpenAIChatLlm:
         sees_images: bool = True,
         echo_reasoning: bool = False,
         user_speaks_last: bool = False,
+        setting_names: Mapping[str, str] | None = None,
     ) -> None:
         """`echo_reasoning`: the server wants its reasoning back with the calls that it led to;
-        `user_speaks_last`: it refuses a conversation that ends with the assistant.
+        `user_speaks_last`: it refuses a conversation that ends with the assistant; `setting_names` as in
+        `chat_body`.
         """
         self._http = http
         self._model = model
@@ -76,7 +81,10 @@ class OpenAIChatLlm:
         self._sees_images = sees_images
         self._echo_reasoning = echo_reasoning
         self._user_speaks_last = user_speaks_last
-        self._quirks = Quirks(_OPTIONAL, _OTHER_NAME)
+        self._setting_names = dict(setting_names or {})
+        self._quirks = Quirks(
+            _OPTIONAL | {name for name in self._setting_names.values() if name}, _OTHER_NAME
+        )
 
     async def warm(self) -> None:
         """Have a connection ready."""
@@ -86,7 +94,9 @@ class OpenAIChatLlm:
         """Raises every kind of `ProviderError`. Closing the stream closes its connection."""
         if not self._sees_images:
             request = without_images(request)
-        whole = chat_body(request, self._model, self._max_tokens_field, self._system_role)
+        whole = chat_body(
+            request, self._model, self._max_tokens_field, self._system_role, self._setting_names
+        )
         if self._user_speaks_last and whole["messages"] and whole["messages"][-1]["role"] == "assistant":
             whole["messages"].append({"role": "user", "content": GO_ON})
         whole |= self._extra_members(request)

@@ -24,14 +24,27 @@ GO_ON = "(Go on.)"  # said for the user where a model must not be the last to ha
 
 STATE = "openai-compatible"  # the member of `ToolCall.state` that is ours
 
-# Settings that go out under their own names.
-_SAME_NAME = ("temperature", "top_p", "frequency_penalty", "presence_penalty", "reasoning_effort")
+# Settings that go out under their own names, unless a server has another one.
+_SETTINGS = (
+    "temperature",
+    "top_p",
+    "frequency_penalty",
+    "presence_penalty",
+    "repetition_penalty",
+    "seed",
+    "reasoning_effort",
+)
 
 
 def chat_body(
-    request: LlmRequest, model: str, max_tokens_field: str = "max_tokens", system_role: str = "system"
+    request: LlmRequest,
+    model: str,
+    max_tokens_field: str = "max_tokens",
+    system_role: str = "system",
+    setting_names: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """The JSON body of one request."""
+    """The JSON body of one request. `setting_names`: what a server calls settings, "" where it has none."""
+    names = setting_names or {}
     messages = [wire for message in request.messages for wire in _message(message, system_role)]
     body: dict[str, Any] = {
         "model": model,
@@ -39,9 +52,11 @@ def chat_body(
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    for name in _SAME_NAME:
-        if (value := getattr(request, name)) is not None:
-            body[name] = value
+    for name in _SETTINGS:
+        if (value := getattr(request, name)) is not None and (own := names.get(name, name)):
+            body[own] = value
+    if request.logit_bias and (own := names.get("logit_bias", "logit_bias")):
+        body[own] = dict(request.logit_bias)
     if request.stop:
         body["stop"] = list(request.stop)
     if request.max_output_tokens is not None:

@@ -61,6 +61,7 @@ _MEMBERS: Mapping[str, frozenset[str]] = {
             "presencePenalty",
             "thinkingConfig",
             "candidateCount",
+            "seed",
         }
     ),
     "generation_config.thinking_config": frozenset({"thinkingLevel", "thinkingBudget", "includeThoughts"}),
