@@ -43,14 +43,19 @@ class Played:
 
         `ignores` are codes of errors that the client brings about and does not mind.
         """
+        report, (connection,) = self.conversations(name, ignores=ignores)
+        return report, connection
+
+    def conversations(self, name: str, *, ignores: Sequence[str] = ()) -> tuple[Any, list[Connection]]:
+        """The same of a scenario that connects more than once."""
         report, connections = self.reports[name], self.connections[name]
         if failure := report.get("failure"):
             received = [[event["type"] for event in connection.received] for connection in connections]
             pytest.fail(f"{failure}\nreceived: {received}\n{self.stderr}", pytrace=False)
-        (connection,) = connections
-        assert connection.faults == []
-        assert [error for error in connection.errors if error["code"] not in ignores] == []
-        return report, connection
+        for connection in connections:
+            assert connection.faults == []
+            assert [error for error in connection.errors if error["code"] not in ignores] == []
+        return report, connections
 
     def check_written(self) -> Connection:
         """A typed message got its written answer."""
@@ -89,16 +94,20 @@ class Played:
         return connection
 
 
-def play(python: Path, program: str, server_url: str, folder: Path) -> Played:
-    """Run all scenarios of a program, each over a tap of its own. `folder` is for files on the way."""
-    return asyncio.run(_play(python, _PROGRAMS / program, server_url, folder))
+def play(
+    python: Path, program: str, server_url: str, folder: Path, scenarios: Sequence[str] = _SCENARIOS
+) -> Played:
+    """Run these scenarios of a program, each over a tap of its own. `folder` is for files on the way."""
+    return asyncio.run(_play(python, _PROGRAMS / program, server_url, folder, scenarios))
 
 
-async def _play(python: Path, program: Path, server_url: str, folder: Path) -> Played:
+async def _play(
+    python: Path, program: Path, server_url: str, folder: Path, scenarios: Sequence[str]
+) -> Played:
     speech, told = folder / "speech.pcm", folder / "stderr.txt"
     speech.write_bytes(voice() + silence(1_500, RATE))
     async with AsyncExitStack() as stack:
-        taps = {name: await stack.enter_async_context(tap(server_url)) for name in _SCENARIOS}
+        taps = {name: await stack.enter_async_context(tap(server_url)) for name in scenarios}
         process = await asyncio.create_subprocess_exec(
             python,
             program,

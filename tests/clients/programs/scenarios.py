@@ -25,9 +25,9 @@ LONG_STORY = "[[pace 50]] [[words 400]]"
 Scenario = Callable[[str, bytes], Awaitable[dict[str, Any]]]
 
 
-def chunks(speech: bytes, ms: int = 100) -> list[bytes]:
+def chunks(speech: bytes, ms: int = 100, rate: int = RATE) -> list[bytes]:
     """The recording in pieces of `ms` milliseconds, as a microphone would deliver it."""
-    size = 2 * RATE * ms // 1000
+    size = 2 * rate * ms // 1000
     return [speech[start : start + size] for start in range(0, len(speech), size)]
 
 
