@@ -85,6 +85,11 @@ class WithRouters(Provider):
         self._routers = routers
         self._own = own
 
+    @property
+    def own(self) -> Provider | None:
+        """The provider itself."""
+        return self._own
+
     def models(self) -> Sequence[ModelInfo]:
         """Its own; routers are listed under the name of their own provider."""
         return () if self._own is None else self._own.models()

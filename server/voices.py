@@ -8,7 +8,7 @@ one that does not answer costs only what it would have added.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
@@ -18,6 +18,7 @@ from providers.names import VOICES
 from providers.provider import Provider
 from providers.registry import Registry
 from providers.remote import RemoteProvider
+from providers.router import WithRouters
 
 __all__ = ["Gender", "ListedVoice", "VoiceLists"]
 
@@ -62,7 +63,7 @@ class VoiceLister(Protocol):
 class _Account:
     """What is known of one account's voices."""
 
-    voices: tuple[Voice, ...] = ()
+    voices: tuple[Voice, ...] | None = None  # None: it has not told them yet
     good_until: float = float("-inf")
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)  # who waits finds what the first one got
 
@@ -80,12 +81,13 @@ class VoiceLists:
 
     async def all(self) -> tuple[ListedVoice, ...]:
         """Those of the default model first. Never raises for a provider that fails."""
-        named = [(name, p) for name, p in self._registry.providers.items() if isinstance(p, VoiceLister)]
+        providers = {name: _upstream(found) for name, found in self._registry.providers.items()}
+        named = [(name, found) for name, found in providers.items() if isinstance(found, VoiceLister)]
         lists = await asyncio.gather(*(self._account(name, provider) for name, provider in named))
         accounts = {name: found for (name, _), found in zip(named, lists, strict=True)}
         return await asyncio.to_thread(lambda: tuple(self._merged(accounts)))
 
-    async def _account(self, name: str, lister: VoiceLister) -> tuple[Voice, ...]:
+    async def _account(self, name: str, lister: VoiceLister) -> tuple[Voice, ...] | None:
         account = self._accounts.setdefault(name, _Account())
         async with account.lock:
             if self._clock() >= account.good_until:
@@ -104,7 +106,7 @@ class VoiceLists:
                 account.good_until = self._clock() + fresh
         return account.voices
 
-    def _merged(self, accounts: dict[str, tuple[Voice, ...]]) -> Iterator[ListedVoice]:
+    def _merged(self, accounts: Mapping[str, tuple[Voice, ...] | None]) -> Iterator[ListedVoice]:
         registry = self._registry
         default = registry.defaults.tts
         names = {default: None} | {
@@ -122,7 +124,7 @@ class VoiceLists:
                 log.warning("the voices of %s cannot be listed: %s", name, error)
                 continue
             provider = name.partition("/")[0]
-            voices = _voices_of(engine, accounts.get(provider, ()))
+            voices = _voices_of(engine, accounts.get(provider))
             if name == default:
                 yield from self._names_of_others(engine, voices)
             for voice in voices:
@@ -143,7 +145,7 @@ class VoiceLists:
 
     def _is_cheap(self, provider: Provider, name: str) -> bool:
         """Whether asking for an engine loads nothing; the name of a router only has voices of others."""
-        return isinstance(provider, RemoteProvider) or self._registry.is_loaded(name)
+        return isinstance(_upstream(provider), RemoteProvider) or self._registry.is_loaded(name)
 
     def _names_of_others(self, engine: Tts, own: Iterable[Voice]) -> Iterator[ListedVoice]:
         """The names of OpenAI's and Inworld's voices, and of the settings, where they mean a voice of this
@@ -179,10 +181,15 @@ class VoiceLists:
             )
 
 
-def _voices_of(engine: Tts, account: tuple[Voice, ...]) -> tuple[Voice, ...]:
-    """What one engine may be asked for: the account's list, which is longer, before the engine's own."""
-    listed = {voice.id: voice for voice in (*account, *(engine.voices or ()))}
-    return tuple(voice for voice in listed.values() if engine.knows_voice(voice.id))
+def _upstream(provider: Provider) -> object:
+    """The service that is asked, without the routers under its name."""
+    return provider.own if isinstance(provider, WithRouters) else provider
+
+
+def _voices_of(engine: Tts, account: tuple[Voice, ...] | None) -> tuple[Voice, ...]:
+    """What one engine may be asked for; an account knows better than the engine what it has."""
+    listed = (engine.voices or ()) if account is None else account
+    return tuple({voice.id: voice for voice in listed if engine.knows_voice(voice.id)}.values())
 
 
 def _gender(id: str, name: str) -> Gender:

@@ -227,11 +227,7 @@ def _entry(voice: ListedVoice) -> _Entry:
     code = shown["langCode"]
     facts = {
         "source": (shown["source"],),
-        "language": tuple(
-            dict.fromkeys((_plain(code), _plain(voice.language), _plain(code).partition("_")[0]))
-        )
-        if code != "AUTO"
-        else ("auto",),
+        "language": _spellings(code, voice.language),
         "gender": (voice.gender,) if voice.gender else (),
         "name": (voice.name,),
         "id": (voice.id,),
@@ -278,6 +274,12 @@ def _code(language: str) -> str:
     if not language:
         return "AUTO"
     return _REGIONS.get(language.lower()) or language.replace("-", "_").upper()
+
+
+def _spellings(code: str, language: str) -> tuple[str, ...]:
+    """All that finds a voice of that language: EN_GB, en-gb and en."""
+    codes = dict.fromkeys((_plain(code), _plain(language), _plain(code).partition("_")[0]))
+    return tuple(dict.fromkeys(one for known in codes if known for one in (known, known.replace("_", "-"))))
 
 
 def _plain(language: str) -> str:
