@@ -63,6 +63,6 @@ def cut_at_word(text: str, limit: int) -> str:
     cut = text[: max(0, limit)]
     if limit > 0 and not text[limit].isspace():
         border = max(cut.rfind(" "), cut.rfind("\n"))
-        if border >= limit - _CUT_OFF:  # languages without spaces have none to look for
-            cut = cut[: max(0, border)]
+        if border > 0 and border >= limit - _CUT_OFF:  # some languages put no spaces between words
+            cut = cut[:border]
     return cut.rstrip()

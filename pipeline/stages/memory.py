@@ -206,7 +206,7 @@ class MemoryStage:
         known = {item.id for item in items}  # ids of those that were deleted may come back
         covered &= known
         self._left &= known
-        return set(to_leave_out(items, covered)) - self._left
+        return to_leave_out(items, covered) - self._left
 
     def _leave(self) -> None:
         """Take items out of the contexts to come.

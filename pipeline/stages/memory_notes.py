@@ -30,7 +30,6 @@ _MAX_TRANSCRIPT = 24_000  # characters in all, about 6000 tokens
 _MAX_FACT = 200  # characters; a longer one is a summary
 _MAX_SUMMARY = 4000  # characters, whatever the session allows for facts and summary together
 
-_SPACE = re.compile(r"[\s\x00-\x1f\x7f]+")
 _SAME = re.compile(r"[\W_]+")  # what does not count when two facts are compared
 
 _TASK = """\
@@ -189,4 +188,4 @@ def _latest(facts: Sequence[str], memory: Memory) -> tuple[str, ...]:
 
 def _bounded(text: str, limit: int) -> str:
     """One line, of at most `limit` characters."""
-    return cut_at_word(_SPACE.sub(" ", text[: 2 * limit]).strip(), limit)
+    return cut_at_word(" ".join(text[: 2 * limit].split()), limit)

@@ -1,6 +1,6 @@
 """Which items may leave a model's contexts because the memory tells what they said."""
 
-from collections.abc import Collection, Hashable, Iterable
+from collections.abc import Collection, Sequence
 
 from pipeline.items import FunctionCall, FunctionCallOutput, Item, MessageItem
 
@@ -9,39 +9,38 @@ __all__ = ["to_leave_out"]
 _KEPT_EXCHANGES = 2  # the latest of the user's messages, with all that follows them
 
 
-def to_leave_out(items: Iterable[Item], covered: Collection[str]) -> tuple[str, ...]:
-    """Ids, in order, of the items among `covered` that may leave.
+def to_leave_out(items: Sequence[Item], covered: Collection[str]) -> set[str]:
+    """Ids of the items among `covered` that may leave a conversation's contexts.
 
     The last exchanges stay, because a reply needs their very words. A call leaves only together with its
     output, and a call that still waits for one stays.
     """
-    conversation = list(items)
-    groups: dict[Hashable, list[Item]] = {}
-    for item in conversation:
-        groups.setdefault(_group(item), []).append(item)
-    old = {item.id for item in conversation[: _tail(conversation)]}
-    leaving = [
-        item.id
-        for members in groups.values()
-        if _is_complete(members) and all(item.id in old and item.id in covered for item in members)
-        for item in members
-    ]
-    position = {item.id: index for index, item in enumerate(conversation)}
-    return tuple(sorted(leaving, key=position.__getitem__))
+    leaving: set[str] = set()
+    calls: dict[str, list[Item]] = {}  # what belongs together, by the id of the call
+    old = set()
+    end = _last_exchanges(items)
+    for index, item in enumerate(items):
+        may_leave = index < end and item.id in covered
+        if isinstance(item, FunctionCall | FunctionCallOutput):
+            calls.setdefault(item.call_id, []).append(item)
+            if may_leave:
+                old.add(item.id)
+        elif may_leave:
+            leaving.add(item.id)
+    for members in calls.values():
+        ids = {item.id for item in members}
+        if ids <= old and any(isinstance(item, FunctionCallOutput) for item in members):
+            leaving |= ids
+    return leaving
 
 
-def _tail(items: list[Item]) -> int:
-    """Where the last exchanges begin; 0 where there are no more than those."""
-    said = [i for i, item in enumerate(items) if isinstance(item, MessageItem) and item.role == "user"]
-    return said[-_KEPT_EXCHANGES] if len(said) > _KEPT_EXCHANGES else 0
-
-
-def _group(item: Item) -> Hashable:
-    if isinstance(item, FunctionCall | FunctionCallOutput):
-        return "call", item.call_id
-    return "item", item.id
-
-
-def _is_complete(members: list[Item]) -> bool:
-    kinds = {type(item) for item in members}
-    return FunctionCall not in kinds or FunctionCallOutput in kinds
+def _last_exchanges(items: Sequence[Item]) -> int:
+    """Where they begin; 0 where there are no more than those."""
+    found = 0
+    for index in range(len(items) - 1, -1, -1):
+        item = items[index]
+        if isinstance(item, MessageItem) and item.role == "user":
+            found += 1
+            if found == _KEPT_EXCHANGES:
+                return index
+    return 0
