@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pipeline.stages.contracts import Host, Stage
 from pipeline.stages.filler import FillerStage
 from pipeline.stages.guarded import guarded
+from pipeline.stages.memory import MemoryStage
 
 __all__ = ["STAGES"]
 
-STAGES: tuple[Callable[[Host], Stage], ...] = (guarded(FillerStage),)
+STAGES: tuple[Callable[[Host], Stage], ...] = (guarded(FillerStage), guarded(MemoryStage))
