@@ -86,7 +86,12 @@ class Followups:
         recent = list(self._since_the_user_spoke())
         answered = {item.call_id for item in recent if isinstance(item, FunctionCallOutput)}
         for item in recent:
-            if isinstance(item, FunctionCall) and item.status == "completed" and item.call_id not in answered:
+            # One that is still being written will want its output, too.
+            if (
+                isinstance(item, FunctionCall)
+                and item.status != "incomplete"
+                and item.call_id not in answered
+            ):
                 yield item.call_id
 
     def _open_requests(self) -> Iterator[str]:

@@ -376,7 +376,7 @@ class Responder:
         is_writing = running.request is not None and running.finished is None
         if is_writing or running.speaking or running.response.awaits_tools:
             return
-        if not running.goes_on or running.rounds > self._state.limits.max_tool_rounds:
+        if not running.goes_on or running.rounds >= self._state.limits.max_tool_rounds:
             self._complete(running)
             return
         message_id = running.response.message_id

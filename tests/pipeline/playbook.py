@@ -32,6 +32,7 @@ from pipeline.core.state import EngineLimits
 from pipeline.effects import Effect, ReportTurnDecision, StartGeneration
 from pipeline.ids import NewId
 from pipeline.items import InputText, MessageItem
+from pipeline.tools import ServerTools
 from pipeline.turn_taking import TurnTaking
 from providers.contracts import LlmRequest, LlmUsage
 from providers.errors import UnknownModelError
@@ -129,6 +130,7 @@ class Playbook:
         rules: Rules | None = None,
         turn_taking: TurnTaking = PLAIN,
         config: SessionConfig | None = None,
+        server_tools: ServerTools | None = None,
     ) -> None:
         self.engine = Engine(
             config or session_config(patch),
@@ -137,6 +139,7 @@ class Playbook:
             limits=limits,
             rules=rules,
             turn_taking=turn_taking,
+            server_tools=server_tools,
             new_id=counting_ids(),
         )
         self.now = 0.0
@@ -218,8 +221,8 @@ class Playbook:
         return [report for report in reports if report.item_id == item_id]
 
     def request(self, response_id: str) -> LlmRequest:
-        """What the model was asked for that response."""
-        for effect in self.effects:
+        """What the model was asked last for that response."""
+        for effect in reversed(self.effects):
             if isinstance(effect, StartGeneration) and effect.response_id == response_id:
                 return effect.request
         raise AssertionError(f"{response_id} was never generated")
