@@ -24,6 +24,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from pipeline.turn_taking import Speculation, TurnTaking
 from providers.routing.definition import DefinitionError, parse_definition
+from providers.tools.outbound import AllowList
 from server.protocol.profiles import ProfileName
 from server.settings_sources import SettingsError, explain, read_sources
 
@@ -36,8 +37,10 @@ __all__ = [
     "ServerSettings",
     "Settings",
     "SettingsError",
+    "ToolSettings",
     "TurnDetectionSettings",
     "TurnTakingSettings",
+    "WebSearchTable",
     "load_settings",
 ]
 
@@ -193,6 +196,59 @@ class ProviderTable(BaseModel):
         yield "options", sorted(self.options)
 
 
+class WebSearchTable(_Table):
+    """One search engine: an HTTP API that answers in JSON. Texts have blanks: {query} and {max_results}."""
+
+    url: str = Field(pattern=r"^https?://[^/?#\s]+\S*$")
+    method: Literal["GET", "POST"] = "GET"
+    params: dict[str, str] = Field(default_factory=dict)  # of the URL's query; the key's blank is {api_key}
+    headers: dict[str, str] = Field(default_factory=dict)  # with {api_key}, too
+    body: dict[str, Any] | None = None  # of POST, as JSON
+    api_key_env: str | None = None
+    api_key: SecretStr | None = None
+    # Where in the answer the results are, and in each of them what is told of it: names with dots between.
+    results: str = "results"
+    title: str = "title"
+    link: str = "url"
+    text: str = "text"
+    timeout: float = Field(10, gt=0, le=60)  # seconds
+
+    @field_validator("body")
+    @classmethod
+    def _posted(cls, value: dict[str, Any] | None, info: ValidationInfo) -> dict[str, Any] | None:
+        if value is not None and info.data.get("method") != "POST":
+            raise PydanticCustomError("search_body", 'a body needs method = "POST"')
+        return value
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Headers and parameters may carry credentials."""
+        yield from (("method", self.method), ("api_key_env", self.api_key_env), ("api_key", self.api_key))
+
+
+class ToolSettings(_Table):
+    """What the server runs for its sessions. Times are seconds."""
+
+    mcp: bool = True  # whether sessions may use tools of MCP servers
+    # Hosts, hosts with a port, and networks that may be reached although they are not public.
+    allowed_hosts: Annotated[tuple[str, ...], *CommaList] = ()
+    connect_timeout: float = Field(10, gt=0, le=60)
+    call_timeout: float = Field(60, gt=0, le=600)
+    max_tools: int = Field(128, ge=1, le=1024)  # of one MCP server
+    max_schema_bytes: int = Field(256 * 1024, ge=1024)  # of all of them
+    max_result_chars: int = Field(64 * 1024, ge=100)
+    max_response_bytes: int = Field(MIB, ge=1024, le=64 * MIB)  # of one answer over HTTP
+    web_search: dict[str, WebSearchTable] = Field(default_factory=dict)  # the first is the default
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _readable(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            AllowList.parse(value)
+        except ValueError as error:
+            raise PydanticCustomError("allowed_hosts", "{fault}", {"fault": str(error)}) from None
+        return value
+
+
 class LogSettings(_Table):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["text", "json"] = "text"
@@ -211,6 +267,7 @@ class Settings(BaseSettings):
     providers: dict[str, ProviderTable] = Field(default_factory=dict)
     aliases: dict[str, str] = Field(default_factory=dict)
     routers: dict[str, dict[str, Any]] = Field(default_factory=dict)  # definitions by id
+    tools: ToolSettings = ToolSettings()
     router_db: Path | None = None  # a file for routers made over REST; unset, they are gone at the end
     log: LogSettings = LogSettings()
 

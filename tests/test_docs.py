@@ -24,7 +24,7 @@ from server.cli import app
 from server.protocol.decoding import Decoder
 from server.provider_options import OPTIONS
 from server.provider_table import markdown, options_markdown
-from server.settings import ProviderTable, Settings, load_settings
+from server.settings import Settings, load_settings
 from server.startup import build_registry, load_providers
 from tests.dockerfile import ROOT
 from tests.markdown import Block, blocks, pages
@@ -32,6 +32,7 @@ from tests.speech import recording
 
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()
 UNSET = "unset"
+REQUIRED = "required"
 
 
 def _row(path: str, default: Any) -> str:
@@ -46,8 +47,12 @@ def _row(path: str, default: Any) -> str:
 def _rows(model: type[BaseModel], above: str = "") -> Iterator[str]:
     for name, field in model.model_fields.items():
         path = f"{above}{field.alias or name}"
-        if name == "providers":
-            yield from _rows(ProviderTable, "providers.NAME.")
+        members = get_args(field.annotation)
+        if members[:1] == (str,) and _is_table(members[1]):  # tables of which the user chooses the names
+            yield from _rows(members[1], f"{path}.NAME.")
+            continue
+        if field.is_required():
+            yield f"| `{path}` | {REQUIRED} |"
             continue
         tables = [kind for kind in (field.annotation, *get_args(field.annotation)) if _is_table(kind)]
         if tables:
@@ -95,7 +100,9 @@ def test_every_kind_of_ours_has_its_options_documented() -> None:
 
 def test_no_setting_is_documented_that_does_not_exist() -> None:
     known = set(_rows(Settings))
-    documented = re.findall(r"^\| `[\w.]+` \| (?:`.*?`|unset|a table) \|", CONFIGURATION, re.MULTILINE)
+    documented = re.findall(
+        r"^\| `[\w.]+` \| (?:`.*?`|unset|required|a table) \|", CONFIGURATION, re.MULTILINE
+    )
 
     assert len(documented) > 40
     assert set(documented) <= known

@@ -54,7 +54,7 @@ class SearchEngine:
         self._http = HttpClient(
             f"the search engine '{api.name}'",
             base,
-            headers={name: fill(value, _values(api)) for name, value in api.headers.items()},
+            headers={name: str(fill(value, _values(api, "", ""))) for name, value in api.headers.items()},
             secrets=(api.api_key, *api.headers.values()),
             timeouts=Timeouts(
                 connect=min(5.0, api.timeout), first_byte=api.timeout, gap=api.timeout, total=api.timeout
@@ -124,7 +124,7 @@ def fill(template: Any, values: Mapping[str, Any]) -> Any:
     return template
 
 
-def _values(api: SearchApi, query: str = "", wanted: int = 0) -> Mapping[str, Any]:
+def _values(api: SearchApi, query: str, wanted: int | str) -> Mapping[str, Any]:
     return {"query": query, "max_results": wanted, "api_key": api.api_key or ""}
 
 
