@@ -34,7 +34,7 @@ def create_app(settings: Settings, prepared: Prepared | None = None) -> FastAPI:
     """The ASGI application. `app.state` has settings, registry, authenticator and ready.
 
     Without `prepared` the lifespan loads and warms the engines itself, and raises `StartupError` when it
-    cannot. In either case the application closes the registry when it ends.
+    cannot. In either case the application closes the registry and the toolbox when it ends.
     """
 
     metrics = Metrics()
@@ -57,11 +57,12 @@ def create_app(settings: Settings, prepared: Prepared | None = None) -> FastAPI:
                         app.state.router_book = book
                         app.state.traces = traces
                         app.state.voices = VoiceLists(ready.registry)
-                        app.state.hub = Hub(settings, ready.registry, detector, quotas, judge)
+                        app.state.hub = Hub(settings, ready.registry, detector, quotas, judge, ready.toolbox)
                         app.state.ready = True
                         yield
         finally:
             app.state.ready = False
+            await ready.toolbox.aclose()
             await ready.registry.aclose()
 
     app = FastAPI(

@@ -22,6 +22,7 @@ from pipeline.judging import TurnJudge
 from pipeline.session import Session
 from pipeline.stages.standard import STAGES
 from providers.registry import Registry
+from providers.tools.contracts import Toolbox
 from server.prompts import PromptLibrary
 from server.protocol.profiles import Profile
 from server.quotas import KeyQuota, Quotas
@@ -48,8 +49,10 @@ class Hub:
         detector: SpeechDetector,
         quotas: Quotas,
         judge: TurnJudge | None = None,
+        toolbox: Toolbox | None = None,
     ) -> None:
         self.quotas = quotas
+        self.toolbox = toolbox
         self._settings = settings
         self._registry = registry
         self._detector = detector

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from providers.catalog import CATALOG
@@ -19,8 +19,10 @@ from providers.registry import Defaults, ProviderSetupError, Registry, make_prov
 from providers.router import RouterProvider, WithRouters
 from providers.routing.definition import parse_definition
 from providers.routing.routers import Routers
+from providers.tools.toolbox import ConfiguredToolbox
 from server.auth import is_loopback
 from server.settings import ProviderTable, Settings
+from server.toolbox import SearchKeyError, make_toolbox
 from server.warmup import ENGINE_STAGES, warm_stage
 
 __all__ = [
@@ -83,11 +85,12 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Everything that is ready before the first client comes. Whoever holds it closes the registry."""
+    """Everything that is ready before the first client comes. Its holder closes registry and toolbox."""
 
     registry: Registry
     choices: tuple[Choice, ...]
     seconds: float  # that loading and warming took
+    toolbox: ConfiguredToolbox = field(default_factory=ConfiguredToolbox)
 
 
 async def prepare(settings: Settings, environ: Mapping[str, str]) -> Prepared:
@@ -97,6 +100,10 @@ async def prepare(settings: Settings, environ: Mapping[str, str]) -> Prepared:
     """
     began = time.perf_counter()
     check_exposure(settings)
+    try:
+        toolbox = make_toolbox(settings.tools, environ)
+    except SearchKeyError as error:
+        raise StartupError(str(error)) from error
     registry, choices = build_registry(settings, load_providers(settings, environ), environ)
     try:
         choices = await warm(registry, settings, choices)
@@ -104,7 +111,7 @@ async def prepare(settings: Settings, environ: Mapping[str, str]) -> Prepared:
     except BaseException:
         await registry.aclose()
         raise
-    return Prepared(registry, (*choices, voice), time.perf_counter() - began)
+    return Prepared(registry, (*choices, voice), time.perf_counter() - began, toolbox)
 
 
 def log_choices(prepared: Prepared) -> None:
