@@ -16,9 +16,13 @@ from pipeline.items import (
     InputImage,
     InputText,
     Item,
+    McpApprovalRequest,
+    McpApprovalResponse,
+    McpCall,
     MessageItem,
     OutputAudio,
     OutputText,
+    ToolFailure,
 )
 from providers.contracts import Message, SystemMessage, TextPart, UserMessage
 from providers.json_reply import read_object
@@ -95,11 +99,25 @@ def line_of(item: Item) -> str | None:
                 return None
             return f"{'User' if item.role == 'user' else 'Assistant'}: {text}"
         case FunctionCall() if item.status == "completed":
-            return f"Assistant calls {item.name}({_bounded(item.arguments, _MAX_LINE)})"
+            return f"Assistant calls {_called(item)}"
         case FunctionCallOutput():
             return f"Result: {_bounded(item.output, _MAX_LINE) or 'nothing'}"
+        case McpCall(error=ToolFailure() as failure):
+            return f"Assistant calls {_called(item)}. It failed: {_bounded(failure.message, _MAX_LINE)}"
+        case McpCall(output=str() as output):
+            return f"Assistant calls {_called(item)}. Result: {_bounded(output, _MAX_LINE) or 'nothing'}"
+        case McpApprovalRequest():
+            return f"Assistant asks whether it may call {_called(item)}"
+        case McpApprovalResponse():
+            return (
+                "User agrees" if item.approve else f"User declines: {_bounded(item.reason or '', _MAX_LINE)}"
+            )
         case _:
             return None
+
+
+def _called(item: FunctionCall | McpCall | McpApprovalRequest) -> str:
+    return f"{item.name}({_bounded(item.arguments, _MAX_LINE)})"
 
 
 def _texts(item: MessageItem) -> Iterable[str]:

@@ -1,8 +1,16 @@
 """Which items may leave a model's contexts because the memory tells what they said."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Sequence
 
-from pipeline.items import FunctionCall, FunctionCallOutput, Item, MessageItem
+from pipeline.items import (
+    FunctionCall,
+    FunctionCallOutput,
+    Item,
+    McpApprovalRequest,
+    McpApprovalResponse,
+    McpCall,
+    MessageItem,
+)
 
 __all__ = ["to_leave_out"]
 
@@ -13,25 +21,51 @@ def to_leave_out(items: Sequence[Item], covered: Collection[str]) -> set[str]:
     """Ids of the items among `covered` that may leave a conversation's contexts.
 
     The last exchanges stay, because a reply needs their very words. A call leaves only together with its
-    output, and a call that still waits for one stays.
+    output, and with the question whether it may be made; one that still waits for either stays.
     """
     leaving: set[str] = set()
-    calls: dict[str, list[Item]] = {}  # what belongs together, by the id of the call
+    calls: dict[Hashable, list[Item]] = {}  # what belongs together
     old = set()
     end = _last_exchanges(items)
     for index, item in enumerate(items):
         may_leave = index < end and item.id in covered
-        if isinstance(item, FunctionCall | FunctionCallOutput):
-            calls.setdefault(item.call_id, []).append(item)
+        if (call := _call_of(item)) is not None:
+            calls.setdefault(call, []).append(item)
             if may_leave:
                 old.add(item.id)
         elif may_leave:
             leaving.add(item.id)
     for members in calls.values():
         ids = {item.id for item in members}
-        if ids <= old and any(isinstance(item, FunctionCallOutput) for item in members):
+        if ids <= old and any(map(_ends, members)):
             leaving |= ids
     return leaving
+
+
+def _call_of(item: Item) -> Hashable:
+    """What calls, their outputs, and the questions whether they may be made, have in common."""
+    match item:
+        case FunctionCall() | FunctionCallOutput():
+            return "call", item.call_id
+        case McpApprovalRequest():
+            return "approval", item.id
+        case McpApprovalResponse():
+            return "approval", item.request_id
+        case McpCall(approval_request_id=str() as request_id):
+            return "approval", request_id
+    return None
+
+
+def _ends(item: Item) -> bool:
+    """Whether nothing more will come of a call."""
+    match item:
+        case FunctionCallOutput():
+            return True
+        case McpApprovalResponse():
+            return not item.approve
+        case McpCall():
+            return item.output is not None or item.error is not None
+    return False
 
 
 def _last_exchanges(items: Sequence[Item]) -> int:

@@ -13,9 +13,14 @@ from pipeline.items import (
     InputImage,
     InputText,
     Item,
+    McpApprovalRequest,
+    McpApprovalResponse,
+    McpCall,
+    McpListTools,
     MessageItem,
     OutputAudio,
     OutputText,
+    ToolFailure,
 )
 from pipeline.stages.memory_notes import (
     Notes,
@@ -30,6 +35,7 @@ from pipeline.stages.memory_trim import to_leave_out
 from providers.contracts import SystemMessage, UserMessage
 from tests.pipeline.playbook import user
 
+FOG = ToolFailure("http_error", "fog", 503)
 STATE = MemoryState(4, ("She is called Ann.", "She lives in Rome."), "About Rome.", "", 1, 20, 6)
 
 
@@ -56,6 +62,13 @@ def answer(id: str, text: str = "Fine.") -> MessageItem:
         (FunctionCall("", "c", "look", '{"at', "incomplete"), None),
         (FunctionCallOutput("", "c", "blue"), "Result: blue"),
         (FunctionCallOutput("", "c", ""), "Result: nothing"),
+        (McpCall("", "lab", "look", "{}"), None),
+        (McpCall("", "lab", "look", "{}", "blue"), "Assistant calls look({}). Result: blue"),
+        (McpCall("", "lab", "look", "{}", error=FOG), "Assistant calls look({}). It failed: fog"),
+        (McpApprovalRequest("", "lab", "look", "{}"), "Assistant asks whether it may call look({})"),
+        (McpApprovalResponse("", "r", True), "User agrees"),
+        (McpApprovalResponse("", "r", False, "No."), "User declines: No."),
+        (McpListTools("", "lab"), None),
     ],
 )
 def test_every_item_is_one_line_or_none(item: Item, line: str | None) -> None:
@@ -210,3 +223,19 @@ def test_calls_and_outputs_leave_together_or_stay() -> None:
     assert not {"call"} & to_leave_out([*FOUR[:1], call, *FOUR[1:]], everything), "it waits for its output"
     assert not {"call"} & to_leave_out([call, *FOUR, output], everything), "its output came lately"
     assert not {"call", "output"} & to_leave_out([call, output, *FOUR], everything - {"output"})
+
+
+def test_a_call_with_its_approval_leaves_once_it_is_over() -> None:
+    request = McpApprovalRequest("request", "lab", "look", "{}")
+    agreed, declined = (McpApprovalResponse("answer", "request", approve) for approve in (True, False))
+    runs = McpCall("call", "lab", "look", "{}", approval_request_id="request")
+    ended = replace(runs, output="blue")
+    ids = {"request", "answer", "call"}
+    everything = {item.id for item in FOUR} | ids
+
+    assert to_leave_out([request, agreed, ended, *FOUR], everything) >= ids
+    assert to_leave_out([request, declined, *FOUR], everything) >= {"request", "answer"}
+    for waiting in ([request], [request, agreed], [request, agreed, runs]):
+        assert not to_leave_out([*waiting, *FOUR], everything) & ids
+    assert not to_leave_out([request, *FOUR, declined], everything) & ids
+    assert to_leave_out([replace(ended, approval_request_id=None), *FOUR], everything) >= {"call"}
