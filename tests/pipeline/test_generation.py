@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 
@@ -37,9 +38,11 @@ STOP = LlmFinished("stop", LlmUsage(3, 2))
 class Run:
     """A generation, and what the engine would do with what it tells: each text is a clause."""
 
-    def __init__(self, llm: ScriptedLlm, tts: ScriptedTts | None = None, rate: int = 24_000) -> None:
+    def __init__(
+        self, llm: ScriptedLlm, tts: ScriptedTts | None = None, rate: int = 24_000, **style_members: Any
+    ) -> None:
         self.llm, self.tts, self.heard = llm, tts or ScriptedTts(), Heard()
-        style = SpeechStyle("lab/tts", "Ann", 1.25, AudioFormat(rate=rate))
+        style = SpeechStyle("lab/tts", "Ann", 1.25, AudioFormat(rate=rate), **style_members)
         order = StartGeneration("resp", "lab/llm", LlmRequest(()), style if tts else None)
         engines = Engines(llm, tts_engine=self.tts)
         self.generation = Generation(order, engines, self.dispatch, self.heard.room)
@@ -124,6 +127,14 @@ async def test_clauses_reach_the_voice_in_order_and_its_speech_ends_last() -> No
     assert run.tts.options == [TtsOptions(voice="ann", speed=1.25)]
     assert names[-1] == "SpeechFinished"
     assert len(run.heard.of(SpeechFinished)) == 1
+
+
+async def test_the_voice_is_told_what_the_client_asks_of_it() -> None:
+    run = Run(ScriptedLlm(TextDelta("Hallo."), STOP), ScriptedTts(), language="de", settings={"volume": 2})
+
+    await run.to_the_end()
+
+    assert run.tts.options == [TtsOptions("ann", 1.25, language="de", settings={"volume": 2})]
 
 
 async def test_the_voice_begins_before_the_model_has_finished(start: Start) -> None:

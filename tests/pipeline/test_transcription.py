@@ -90,6 +90,7 @@ async def test_text_grows_while_audio_comes_and_ends_once() -> None:
     assert len(heard.all) == 3
 
 
+PROFILE = {"age": [{"label": "adult", "confidence": 0.9}]}
 SURE = (TokenLogprob("Hi", -0.1, b"Hi"),)
 SEGMENT = TranscriptSegment("seg_1", "Hi", "A", 0.0, 0.4)
 
@@ -99,7 +100,7 @@ async def telling(audio: AsyncIterator[bytes]) -> AsyncGenerator[SttEvent, None]
     yield SEGMENT
     async for _ in audio:
         pass
-    yield TranscriptFinal("Hi", SURE, ("en",), SttUsage(9, 1))
+    yield TranscriptFinal("Hi", SURE, ("en",), SttUsage(9, 1), PROFILE)
 
 
 @pytest.mark.parametrize("wanted", [True, False])
@@ -116,8 +117,23 @@ async def test_all_that_an_engine_tells_is_reported_and_probabilities_where_they
     assert heard.all == [
         TranscriptGrew("item", "Hi", sure),
         SpeakerHeard("item", SEGMENT),
-        TranscriptReady("item", "Hi", 2, sure, ("en",), SttUsage(9, 1)),
+        TranscriptReady("item", "Hi", 2, sure, ("en",), SttUsage(9, 1), voice_profile=PROFILE),
     ]
+
+
+async def test_a_profile_of_a_voice_that_would_fill_a_frame_is_dropped() -> None:
+    async def chatty(audio: AsyncIterator[bytes]) -> AsyncGenerator[SttEvent, None]:
+        async for _ in audio:
+            pass
+        yield TranscriptFinal("Hi", voice_profile={"age": ["adult"] * 20_000})
+
+    heard = Heard()
+    work = transcription(ScriptedStt(chatty), heard)
+    work.finish()
+
+    await run(work)
+
+    assert heard.all == [TranscriptReady("item", "Hi", 2)]
 
 
 @pytest.mark.parametrize("rate", [8_000, 24_000, 44_100, 48_000])

@@ -6,10 +6,12 @@ from hypothesis import strategies as st
 
 from pipeline.core.clauses import ClauseCutter
 
+STRATEGIES = ("auto", "fast_start", "balanced", "sentence", "per_segment_context", "full_turn")
 
-def cut(text: str) -> list[str]:
+
+def cut(text: str, strategy: str = "auto") -> list[str]:
     """The clauses of a text that arrives letter by letter."""
-    cutter = ClauseCutter()
+    cutter = ClauseCutter(strategy)
     clauses = [clause for letter in text for clause in cutter.feed(letter)]
     rest = cutter.finish()
     return [*clauses, *([rest] if rest else [])]
@@ -46,9 +48,63 @@ def test_a_sentence_without_end_is_cut_all_the_same(text: str) -> None:
     assert max(map(len, clauses)) <= 281
 
 
-@given(st.lists(st.text(alphabet='aB .,!?\n"。 1', max_size=40), max_size=20))
-def test_the_clauses_joined_are_the_text(pieces: list[str]) -> None:
-    cutter = ClauseCutter()
+REPLY = "Well, I see. Yes. It is late, and so we go home now, all of us. Bye. Sleep well. Until tomorrow."
+SENTENCES = [
+    "Well, I see.",
+    " Yes. ",
+    "It is late, and so we go home now, all of us. ",
+    "Bye. ",
+    "Sleep well. ",
+]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "clauses"),
+    [
+        ("auto", [*SENTENCES, "Until tomorrow."]),
+        ("sentence", [*SENTENCES, "Until tomorrow."]),
+        ("balanced", ["Well, I see.", REPLY[12:]]),
+        ("full_turn", [REPLY]),
+    ],
+)
+def test_clients_may_have_more_of_it_spoken_at_once(strategy: str, clauses: list[str]) -> None:
+    assert cut(REPLY, strategy) == clauses
+
+
+def test_only_an_early_first_clause_ends_at_a_comma() -> None:
+    text = "Well, my dear friend, it is late. Good night, all."
+
+    assert (
+        cut(text, "auto")
+        == cut(text, "fast_start")
+        == ["Well, my dear friend, ", "it is late. ", "Good night, all."]
+    )
+    for strategy in ("sentence", "per_segment_context", "balanced"):
+        assert cut(text, strategy)[0] == "Well, my dear friend, it is late."
+
+
+def test_short_sentences_are_spoken_together_until_they_are_enough() -> None:
+    short = "I am here. "
+
+    told = cut(short * 30, "balanced")
+
+    assert told[0] == short
+    assert {len(clause) for clause in told[1:-1]} <= set(range(80, 80 + len(short)))
+
+
+def test_a_whole_turn_is_cut_only_where_services_would_refuse_it() -> None:
+    sentence = "This is a sentence of some length. "
+    whole, endless = cut(sentence * 300, "full_turn"), cut("x" * 9000, "full_turn")
+
+    assert [len(clause) <= 4000 for clause in whole] == [True, True, True]
+    assert all(clause.endswith(". ") for clause in whole)
+    assert "".join(whole) == sentence * 300
+    assert [len(clause) for clause in endless] == [4000, 4000, 1000]
+
+
+@given(st.lists(st.text(alphabet='aB .,!?\n"。 1', max_size=40), max_size=20), st.sampled_from(STRATEGIES))
+def test_the_clauses_joined_are_the_text(pieces: list[str], strategy: str) -> None:
+    cutter = ClauseCutter(strategy)
 
     clauses = [clause for piece in pieces for clause in cutter.feed(piece)]
 
