@@ -47,13 +47,13 @@ class Approved:
 @dataclass(slots=True)
 class _Call:
     item_id: str
-    output_index: int
     call_id: str
     name: str  # as the model knows it
     state: str
     target: McpTarget | SearchTarget | None  # None: a function of the client
     arguments: list[str] = field(default_factory=list)
     approval_request_id: str | None = None
+    output_index: int = -1  # once clients know of it
     started_at: float = 0.0
 
     @property
@@ -63,17 +63,19 @@ class _Call:
 
 
 class Calls:
-    """Of one response. `open_item` and `close_item` tell clients of its output items."""
+    """Of one response. `open_item` and `close_item` tell clients of its output items, each at its index."""
 
     def __init__(
         self,
         state: State,
         response_id: str,
+        take_index: Callable[[], int],
         open_item: Callable[[int, Item], None],
         close_item: Callable[[int, Item], None],
     ) -> None:
         self._state = state
         self._response_id = response_id
+        self._take_index = take_index
         self._open_item = open_item
         self._close_item = close_item
         self._open: dict[int, _Call] = {}  # being written, by the model's own count
@@ -101,18 +103,22 @@ class Calls:
     def begin(
         self,
         index: int,
-        output_index: int,
         call_id: str,
         name: str,
         state: str,
         target: McpTarget | SearchTarget | None,
     ) -> None:
-        call = _Call(self._state.new_id("item"), output_index, call_id, name, state, target)
+        call = _Call(self._state.new_id("item"), call_id, name, state, target)
         self._open[index] = call
         if target is None:
-            self._open_item(output_index, FunctionCall(call.item_id, call_id, name, "", "in_progress"))
+            self._show(call, FunctionCall(call.item_id, call_id, name, "", "in_progress"))
         elif isinstance(target, McpTarget) and not target.needs_approval:
-            self._open_item(output_index, _mcp_call(call, ""))
+            self._show(call, _mcp_call(call, ""))
+
+    def _show(self, call: _Call, item: Item) -> None:
+        """From now on clients know of the call; what they never see takes no place among the output items."""
+        call.output_index = self._take_index()
+        self._open_item(call.output_index, item)
 
     def __contains__(self, index: int) -> bool:
         return index in self._open
@@ -155,7 +161,7 @@ class Calls:
                     request = McpApprovalRequest(
                         call.item_id, target.server.label, target.tool.name, call.text, call.state
                     )
-                    self._open_item(call.output_index, request)
+                    self._show(call, request)
                     self._close_item(call.output_index, request)
                 return False
             case McpTarget():
@@ -166,22 +172,14 @@ class Calls:
             self._settle_mcp(call, None, _CANCELLED)
         return True
 
-    def run_approved(self, approved: Approved, output_index: int) -> None:
+    def run_approved(self, approved: Approved) -> None:
         """Make a call that the client has agreed to."""
-        request = approved.request
+        request, target = approved.request, approved.target
         item_id = self._state.new_id("item")
-        name = approved.target.tool.name
         call = _Call(
-            item_id,
-            output_index,
-            item_id,
-            name,
-            request.state,
-            approved.target,
-            [request.arguments],
-            request.id,
+            item_id, item_id, target.tool.name, request.state, target, [request.arguments], request.id
         )
-        self._open_item(output_index, _mcp_call(call, ""))
+        self._show(call, _mcp_call(call, ""))
         self._state.emit(McpArgumentsDelta(self._part(call), call.text))
         self._state.emit(McpArgumentsDone(self._part(call), call.text))
         self._run(call)

@@ -75,7 +75,7 @@ class Response:
         self._metadata = metadata
         self._asked_at = asked_at
         self._message: _OpenMessage | None = None
-        self._calls = Calls(state, id, self._open_item, self._close_item)
+        self._calls = Calls(state, id, self._take_index, self._open_item, self._close_item)
         self._output: dict[int, Item] = {}  # closed items by output index
         self._unread: list[int] = []  # of those, what the model has not been given back
         self._next_index = 0
@@ -165,7 +165,7 @@ class Response:
         if self._message is not None and self.speaks and (rest := self._cutter.finish()):
             # What was said before a call is said at once, not after the call has been written.
             self._speak(rest)
-        self._calls.begin(index, self._take_index(), call_id, name, state, target)
+        self._calls.begin(index, call_id, name, state, target)
 
     def add_arguments(self, index: int, arguments: str) -> None:
         if index in self._calls and arguments:
@@ -176,7 +176,7 @@ class Response:
 
     def run_approved(self, approved: Approved) -> None:
         """Make a call that the client has agreed to, before the model is asked."""
-        self._calls.run_approved(approved, self._take_index())
+        self._calls.run_approved(approved)
 
     def tool_answered(self, call_id: str, output: str | None, failure: ToolFailure | None) -> None:
         self._calls.answered(call_id, output, failure)

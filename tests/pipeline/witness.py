@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from pipeline.commands import Command, EngineFact, GenerationFinished, SpeechFinished
+from pipeline.commands import Command, EngineFact, GenerationFinished, SpeechFinished, ToolAnswered
 from pipeline.core.engine import Engine
 from pipeline.effects import (
     DropAudio,
@@ -14,6 +14,7 @@ from pipeline.effects import (
     FinishSpeaking,
     JudgeTurn,
     ReportSpeculation,
+    RunTool,
     Speak,
     StartGeneration,
     StartUtterance,
@@ -30,6 +31,9 @@ from pipeline.events import (
     ItemAdded,
     ItemDeleted,
     ItemDone,
+    McpArgumentsDelta,
+    McpArgumentsDone,
+    McpCallProgress,
     OutputItemAdded,
     OutputItemDone,
     PartAdded,
@@ -64,6 +68,7 @@ class _Seen:
     finished: bool = False  # the model said so
     spoken: bool = False  # the voice said so
     done: bool = False
+    tools: set[str] = field(default_factory=set)  # calls that the server makes, by id
     items: dict[str, bool] = field(default_factory=dict)  # by id, whether it is closed
 
 
@@ -105,6 +110,8 @@ class Witness:
             case SpeechFinished(response_id) if response_id in self.responses:
                 seen = self.responses[response_id]
                 seen.spoken |= seen.generated and seen.finished
+            case ToolAnswered(response_id, call_id) if response_id in self.responses:
+                self.responses[response_id].tools.discard(call_id)
         for effect in effects:
             self._effect(effect)
         assert sum(seen.in_conversation and not seen.done for seen in self.responses.values()) <= 1
@@ -135,9 +142,16 @@ class Witness:
                 pass  # told of right afterwards
             case StartGeneration(response_id, _, _, speech):
                 seen = self._running(response_id)
-                assert not seen.generated
+                assert not seen.tools, "a tool is still at work"
+                if seen.generated:  # another round
+                    assert seen.finished
+                    assert seen.spoken or not seen.last_clause, "the voice is still at work"
                 assert (speech is not None) == seen.speaks
-                seen.generated = True
+                seen.generated, seen.finished, seen.spoken, seen.last_clause = True, False, False, False
+            case RunTool(response_id, call_id):
+                seen = self._running(response_id)
+                assert call_id not in seen.tools
+                seen.tools.add(call_id)
             case Speak(response_id):
                 seen = self._running(response_id)
                 assert seen.generated
@@ -152,9 +166,10 @@ class Witness:
                 seen.last_clause = True
             case StopGeneration(response_id):
                 seen = self._running(response_id)
-                assert seen.generated
+                assert seen.generated or seen.tools
                 assert not seen.stopped
                 seen.stopped = True
+                seen.tools.clear()
             case StartUtterance(item_id, start, segment=segment):
                 assert self.listening == (item_id if segment else None)
                 assert self.segment is None
@@ -229,6 +244,7 @@ class Witness:
                 seen = self._running(response.id)
                 seen.done = True
                 assert all(seen.items.values()), "an item was left open"
+                assert not seen.tools, "a tool is still at work"
                 assert [item.id for item in response.output] == list(seen.items)
                 if seen.generated and not seen.stopped:
                     assert seen.finished, "the model is still at work"
@@ -254,6 +270,9 @@ class Witness:
                 | AudioDone(part)
                 | CallArgumentsDelta(part)
                 | CallArgumentsDone(part)
+                | McpArgumentsDelta(part)
+                | McpArgumentsDone(part)
+                | McpCallProgress(part)
             ):
                 seen = self._running(part.response_id)
                 assert seen.items[part.item_id] is False, "a delta outside its item"

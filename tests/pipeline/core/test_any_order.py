@@ -22,6 +22,7 @@ from pipeline.commands import (
     FrameScored,
     GenerationFailed,
     GenerationFinished,
+    ListingFailed,
     PlaybackStopped,
     Refuse,
     ResponseParams,
@@ -30,8 +31,10 @@ from pipeline.commands import (
     SpeechSynthesized,
     StartSession,
     TextGenerated,
+    ToolAnswered,
     ToolCallGenerated,
     ToolCallOpened,
+    ToolsListed,
     TranscriptGrew,
     TranscriptGuessed,
     TranscriptionBroke,
@@ -43,7 +46,7 @@ from pipeline.commands import (
 from pipeline.config import RetentionRatio, merge
 from pipeline.core.engine import Engine
 from pipeline.core.state import EngineLimits
-from pipeline.effects import CheckEcho, Emit, JudgeTurn, StartUtterance
+from pipeline.effects import CheckEcho, Emit, JudgeTurn, ListTools, RunTool, StartUtterance
 from pipeline.errors import InvalidRequest
 from pipeline.events import ErrorRaised
 from pipeline.items import (
@@ -53,11 +56,15 @@ from pipeline.items import (
     InputText,
     Item,
     ItemReference,
+    McpApprovalResponse,
     MessageItem,
     OutputText,
+    ToolFailure,
 )
+from pipeline.tools import McpTools, ServerTools, Tool, ToolFilter, WebSearch
 from pipeline.turn_taking import TurnTaking
 from providers.contracts import FunctionTool, LlmUsage, NamedToolChoice, TextMark
+from providers.tools.contracts import RemoteTool
 from tests.chance import examples
 from tests.pipeline.playbook import FRAME, FakeCatalog, counting_ids, session_config, snapshot
 from tests.pipeline.witness import Witness
@@ -73,7 +80,11 @@ LIMITS = EngineLimits(
 which = st.integers(0, 12)  # one of what there is, the newest first, which is where the races are
 words = st.sampled_from(["", "Hi", "One two, three four. ", "Five.\n", " six seven"])
 modalities = st.sampled_from([("text",), ("audio",), ("text", "audio")])
-tools: st.SearchStrategy[tuple[FunctionTool, ...]] = st.sampled_from([(), (FunctionTool("f"),)])
+LAB = McpTools("lab", "https://lab/mcp", never=ToolFilter(("free",)))
+tools: st.SearchStrategy[tuple[Tool, ...]] = st.sampled_from(
+    [(), (FunctionTool("f"),), (FunctionTool("f"), LAB, WebSearch()), (LAB,)]
+)
+called = st.sampled_from(["f", "f", "free", "free", "guarded", "web_search"])
 choices = st.sampled_from(["auto", "none", NamedToolChoice("f")])
 detections = st.none() | st.fixed_dictionaries(
     {},
@@ -105,6 +116,7 @@ updates = st.fixed_dictionaries(
         "output_modalities": modalities,
         "tools": tools,
         "tool_choice": choices,
+        "provider_data": st.sampled_from([None, {"auto_tool_response": True}]),
         "truncation": st.sampled_from(["auto", "disabled", RetentionRatio(0.5, 12), RetentionRatio(1.0, 20)]),
         "audio": st.fixed_dictionaries(
             {},
@@ -133,6 +145,7 @@ class AnyOrder(RuleBasedStateMachine):
             default_stt="lab/stt",
             limits=LIMITS,
             turn_taking=turn_taking,
+            server_tools=ServerTools(mcp=True, search_engines=("lab",)),
             new_id=counting_ids(),
         )
         self.witness = Witness(self.engine)
@@ -140,6 +153,8 @@ class AnyOrder(RuleBasedStateMachine):
         self.now = 0.0
         self.asked: list[JudgeTurn | CheckEcho] = []
         self.unjudged: list[tuple[int, int]] = []
+        self.runs: list[RunTool] = []
+        self.lists: list[str] = []
         self.items = ["mine"]  # ids that a client can have heard of
         self.tell(StartSession())
 
@@ -153,6 +168,8 @@ class AnyOrder(RuleBasedStateMachine):
             assert effects[0].event.client_event_id == getattr(command, "event_id", None)
             assert snapshot(self.engine) == before
         self.asked += [e for e in effects if isinstance(e, JudgeTurn | CheckEcho)]
+        self.runs += [e for e in effects if isinstance(e, RunTool)]
+        self.lists += [e.item_id for e in effects if isinstance(e, ListTools)]
         self.items += [e.item_id for e in effects if isinstance(e, StartUtterance)]
         self.items += [id for id in self.witness.order if id not in self.items]
 
@@ -362,11 +379,42 @@ class AnyOrder(RuleBasedStateMachine):
     def write(self, response: int, text: str) -> None:
         self.tell(TextGenerated(self.response(response), text))
 
-    @rule(response=which, index=st.integers(0, 2), call=which, arguments=words)
-    def call(self, response: int, index: int, call: int, arguments: str) -> None:
+    @rule(response=which, index=st.integers(0, 2), call=which, name=called, arguments=words)
+    def call(self, response: int, index: int, call: int, name: str, arguments: str) -> None:
         id = self.response(response)
-        self.tell(ToolCallOpened(id, index, f"call_{call % 4}" if call % 5 else "/", "f"))
+        self.tell(ToolCallOpened(id, index, f"call_{call % 4}" if call % 5 else "/", name))
         self.tell(ToolCallGenerated(id, index, arguments))
+
+    @rule(list=which, works=st.booleans())
+    def list_tools(self, list: int, works: bool) -> None:
+        id = _pick(["gone", *self.lists], list)
+        listed = ToolsListed(id, (RemoteTool("free"), RemoteTool("guarded")))
+        self.tell(listed if works else ListingFailed(id, "gone"))
+
+    @rule(run=which, works=st.booleans())
+    def answer_call(self, run: int, works: bool) -> None:
+        """What a tool says, perhaps a second time, perhaps too late."""
+        if self.runs:
+            order = self.runs[-1 - run % len(self.runs)]
+            failure = None if works else ToolFailure("http_error", "gone")
+            self.tell(ToolAnswered(order.response_id, order.call_id, "x" if works else None, failure))
+
+    @rule(item=which, approve=st.booleans())
+    def approve(self, item: int, approve: bool) -> None:
+        self.tell(CreateItem(McpApprovalResponse("", self.item(item), approve), None, "e"))
+
+    @rule(names=st.lists(called, min_size=1, max_size=3), reason=st.sampled_from(["tool_calls", "length"]))
+    def use_tools(self, names: list[str], reason: Any) -> None:
+        """Most likely a round of calls, and the start of the next one."""
+        self.tell(UpdateSession({"tools": (FunctionTool("f"), LAB, WebSearch(max_steps=2))}, "e"))
+        self.list_tools(0, True)
+        self.respond(True, {}, None)
+        for index, name in enumerate(names):
+            self.call(0, index, index + 1, name, "{}")
+        self.finish(0, reason)
+        self.fall_silent(0)
+        for number in range(len(names)):
+            self.answer_call(number, True)
 
     @rule(response=which, ms=st.integers(0, 40), chars=st.integers(0, 20))
     def say(self, response: int, ms: int, chars: int) -> None:
@@ -400,9 +448,13 @@ class AnyOrder(RuleBasedStateMachine):
                     self.tell(TranscriptReady(item_id, "Said.", index, segment=segment))
         for number in range(200):  # clips of asides have ids that only the engine knows
             self.tell(TranscriptReady(f"item_{number}", "Said.", 1))
-        for response_id in list(self.witness.responses):
-            self.tell(GenerationFinished(response_id, "stop"))
-            self.tell(SpeechFinished(response_id))
+        for _ in range(60):  # rounds, and responses that follow from what came before
+            for response_id in [id for id, seen in self.witness.responses.items() if not seen.done]:
+                self.tell(GenerationFinished(response_id, "stop"))
+                self.tell(SpeechFinished(response_id))
+            for run in self.runs:
+                self.tell(ToolAnswered(run.response_id, run.call_id, "x"))
+            self.runs.clear()
         assert all(seen.done for seen in self.witness.responses.values())
 
 
