@@ -90,9 +90,8 @@ class FillerStage:
         self._plan()
 
     def close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._stop_timer()
+        self._stop_search()
 
     # --- what it does ---------------------------------------------------------------------------------
 
@@ -102,12 +101,21 @@ class FillerStage:
 
     def _plan(self) -> None:
         """Have the timer ring when a phrase is due, and a search end that nobody waits for."""
-        self.close()
-        if self._search is not None and not self._rules.finding:
-            self._search.cancel()
-            self._search = None
+        self._stop_timer()
+        if not self._rules.finding:
+            self._stop_search()
         if (due := self._rules.due) is not None:
             self._timer = asyncio.get_running_loop().call_at(due, self._ring)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _stop_search(self) -> None:
+        if self._search is not None:
+            self._search.cancel()
+            self._search = None
 
     def _ring(self) -> None:
         response_id = self._rules.take(self._now)

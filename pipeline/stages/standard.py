@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from pipeline.stages.backchannel import BackchannelStage
+from pipeline.stages.backchannel_speech import SpokenPhrases
 from pipeline.stages.contracts import Host, Stage
 from pipeline.stages.filler import FillerStage
 from pipeline.stages.guarded import guarded
@@ -9,4 +11,10 @@ from pipeline.stages.memory import MemoryStage
 
 __all__ = ["STAGES"]
 
-STAGES: tuple[Callable[[Host], Stage], ...] = (guarded(FillerStage), guarded(MemoryStage))
+_SPEECH = SpokenPhrases()  # one for the process
+
+STAGES: tuple[Callable[[Host], Stage], ...] = (
+    guarded(FillerStage),
+    guarded(lambda host: BackchannelStage(host, _SPEECH)),
+    guarded(MemoryStage),
+)

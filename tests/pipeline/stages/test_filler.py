@@ -352,13 +352,17 @@ async def test_switching_it_off_and_on_counts_from_the_next_response_on() -> Non
 
 @in_virtual_time
 async def test_a_session_that_ends_meanwhile_leaves_nothing_behind() -> None:
+    clock = asyncio.get_running_loop()
     small = ScriptedLlm(asyncio.Event())
     engines = TwoModels(ScriptedLlm(asyncio.Event()), others={"lab/small": small})
     for at in (0.5, 1.5):
+        began = clock.time()
         async with staged(FillerStage, engines, wanted(small_model="lab/small")) as (session, _):
             session.dispatch(CreateItem(user("Is it cold?")))
             session.dispatch(CreateResponse())
             await asyncio.sleep(at)
+        assert clock.time() - began == pytest.approx(at)  # and nobody waited for the phrase
+    assert len(small.requests) == 1
 
 
 # --- spoken turns: in real time, with waits of a millisecond ------------------------------------------
