@@ -182,12 +182,14 @@ _OPAQUE = frozenset({"tracing"})
 _FREE_NAMES = frozenset({"metadata", "logitBias", "logit_bias"})
 
 
-def merge(config: Any, patch: Patch, starts: Mapping[type[Any], Any] | None = None) -> Any:
+def merge(
+    config: Any, patch: Patch, starts: Mapping[type[Any], Any] | None = None, *, root: str = "session"
+) -> Any:
     """`config` with the members of `patch` changed, recursively.
 
     A change of type (`server_vad` to `semantic_vad`) starts from that type's defaults, and so does what is
     switched on from null; `starts` has values to start from where a class's own defaults will not do.
-    In `provider_data` a null removes a member.
+    In `provider_data` a null removes a member. `root`: the member of the client event that holds the patch.
     """
     known = _members(type(config))
     changes: dict[str, Any] = {}
@@ -196,7 +198,7 @@ def merge(config: Any, patch: Patch, starts: Mapping[type[Any], Any] | None = No
             continue
         current = getattr(config, name)
         if name == "provider_data" and isinstance(value, Mapping):
-            changes[name] = _provider_data(current, value)
+            changes[name] = _provider_data(current, value, root)
         elif not isinstance(value, Mapping) or name in _OPAQUE:
             changes[name] = value
         elif name in _SWITCHABLE:
@@ -208,15 +210,15 @@ def merge(config: Any, patch: Patch, starts: Mapping[type[Any], Any] | None = No
     return replace(config, **changes)
 
 
-def _provider_data(current: Any, patch: Patch) -> dict[str, Any]:
+def _provider_data(current: Any, patch: Patch, root: str) -> dict[str, Any]:
     """What the client gave so far with `patch` laid over it; raises `InvalidRequest` where it is too much."""
     merged = _laid_over(current if isinstance(current, Mapping) else {}, patch)
     if not has_room(merged):
         raise InvalidRequest(
-            "Invalid 'session.providerData': string above max length. "
+            f"Invalid '{root}.providerData': string above max length. "
             f"Expected at most {MAX_PROVIDER_DATA} characters, with what was given before.",
             code="string_above_max_length",
-            param="session.providerData",
+            param=f"{root}.providerData",
         )
     return merged
 
