@@ -62,6 +62,8 @@ class ToolConnection(Protocol):
 class Toolbox(Protocol):
     """What a server's settings allow its sessions to use. Shared by all of them."""
 
+    has_mcp: bool  # whether MCP servers may be used at all
+
     @property
     def search_engines(self) -> tuple[str, ...]:
         """The names of the search endpoints that are configured, the default first; empty: there are none."""

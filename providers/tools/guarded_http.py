@@ -119,10 +119,10 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
             body = b""
         finally:
             await response.aclose()
+        noted.is_session_lost = status == 404 and _SESSION_HEADER in request.headers
         if _is_protocol_error(body):
             return httpx2.Response(status, headers={"content-type": "application/json"}, content=body)
         noted.failure = ToolFailedError(f"{endpoint} answers {status}{_hint(status)}", "http_error", status)
-        noted.is_session_lost = status == 404 and _SESSION_HEADER in request.headers
         return httpx2.Response(status)
 
 

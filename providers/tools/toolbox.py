@@ -31,7 +31,7 @@ class ConfiguredToolbox:
         resolver: Resolver = resolve,
     ) -> None:
         """`allowed_hosts` are as `AllowList.parse` reads them; raises its `ValueError`."""
-        self._has_mcp = mcp
+        self.has_mcp = mcp
         self._limits = limits or ToolLimits()
         self._guard = OutboundGuard(AllowList.parse(allowed_hosts), resolver)
         self._engines = {api.name: SearchEngine(api) for api in search}
@@ -43,7 +43,7 @@ class ConfiguredToolbox:
     @asynccontextmanager
     async def connect(self, server: McpServer) -> AsyncGenerator[ToolConnection, None]:
         """An open connection; raises `ToolFailedError` on entering."""
-        if not self._has_mcp:
+        if not self.has_mcp:
             raise ToolFailedError("this server does not connect to MCP servers (tools.mcp)", "http_error")
         # Before the package is loaded, so that a slip of the pen is told at once.
         parse_endpoint(server.url)

@@ -53,9 +53,8 @@ class McpProcess:
         self._read_port()
 
     def close(self) -> None:
-        if self._process.poll() is None:
-            self._process.terminate()
-        self._wait()
+        """As `kill`: it would wait for clients to go, and has nothing to lose."""
+        self.kill()
 
     def _start(self, port: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(

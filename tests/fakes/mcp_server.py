@@ -90,6 +90,11 @@ def secret(ctx: Context) -> str:
     return "the cake is a lie"
 
 
+@tools.tool(description="Complains about the token that it was given.", structured_output=False)
+def blab(ctx: Context) -> str:
+    raise ToolError(f"the token of {(ctx.headers or {}).get('authorization')} is no good")
+
+
 @tools.tool(
     description="Renames a file.", annotations=ToolAnnotations(read_only_hint=False), structured_output=False
 )
@@ -201,16 +206,21 @@ LISTINGS = {
 class Mcp:
     """An ASGI application for one path."""
 
-    def __init__(self, server: Server[Any], *, locked: bool = False, old: bool = False) -> None:
+    def __init__(
+        self, server: Server[Any], *, locked: bool = False, old: bool = False, clingy: bool = False
+    ) -> None:
         self.manager = StreamableHTTPSessionManager(app=server)
         self._locked = locked
-        self._old = old
+        self._old = old  # speaks the versions with a handshake only
+        self._clingy = clingy  # does not answer those who take their leave
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         if self._locked and request.headers.get("authorization") != AUTHORIZATION:
             refusal = PlainTextResponse(f"not {request.headers.get('authorization')}", 401)
             await refusal(scope, receive, send)
+        elif self._clingy and request.method == "DELETE":
+            await anyio.sleep_forever()
         elif self._old and request.headers.get("mcp-protocol-version", "").startswith(MODERN):
             await PlainTextResponse("Bad Request: unsupported protocol version", 400)(scope, receive, send)
         else:
@@ -255,6 +265,7 @@ def application() -> Starlette:
         "/mcp": Mcp(plain),
         "/locked": Mcp(plain, locked=True),
         "/old": Mcp(plain, old=True),
+        "/clingy": Mcp(plain, old=True, clingy=True),
         **{path: Mcp(Listing(page).server) for path, page in LISTINGS.items()},
     }
 
