@@ -4,7 +4,7 @@ import re
 from typing import Annotated, Any, Literal
 
 import pybase64
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from pipeline.errors import InvalidRequest
 from pipeline.items import (
@@ -22,7 +22,8 @@ from pipeline.items import (
     OutputText,
     ToolFailure,
 )
-from server.protocol.profiles import PARLEY, Profile
+from server.protocol.audio_models import bad_value
+from server.protocol.profiles import PARLEY, Profile, is_strict
 from server.protocol.validation import WireModel, missing
 
 __all__ = ["AnyItem", "InputEntry", "decode_audio", "item_value"]
@@ -41,6 +42,7 @@ _PART_TYPES = {
     "assistant": {"output_text"},
 }
 _MORE_PART_TYPES = {"system": {"text"}, "user": {"text"}, "assistant": {"text", "output_audio", "audio"}}
+_ROLES = ("system", "user", "assistant")
 
 
 class WirePart(WireModel):
@@ -62,6 +64,16 @@ class WireMessage(WireItem):
     type: Literal["message"]
     role: Literal["system", "user", "assistant"]
     content: list[WirePart] = Field(max_length=_MAX_PARTS)
+
+    @field_validator("role", mode="before")
+    @classmethod
+    def _known_role(cls, value: Any, info: ValidationInfo) -> Any:
+        # Inworld's messages of the role tool are notes for the model that answer no call.
+        if value == "tool":
+            if is_strict(info.context):
+                raise bad_value(value, list(_ROLES))
+            return "system"
+        return value
 
 
 class WireFunctionCall(WireItem):
