@@ -94,7 +94,7 @@ class SearchEngine:
 
     def _told(self, query: str, found: Any, wanted: int) -> str:
         entries = _at(found, self._api.results)
-        if entries is None:  # as some APIs put it when they have found nothing
+        if entries is None and isinstance(found, dict):  # as some APIs put it when they have found nothing
             entries = []
         if not isinstance(entries, list):
             raise ToolFailedError(f"{self._http.provider} answered without a list of results")
