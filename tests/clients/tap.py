@@ -27,6 +27,7 @@ class Connection:
     sent: list[Event] = field(default_factory=list)  # by the client
     received: list[Event] = field(default_factory=list)  # by the client
     faults: list[str] = field(default_factory=list)  # what the server did wrong
+    pings: int = 0  # events of that type, which come by the clock between any two others
     oracle: Oracle = field(default_factory=Oracle)
 
     @property
@@ -48,6 +49,9 @@ class Connection:
     def server_said(self, data: bytes) -> None:
         """Note an event of the server, and judge it."""
         event = json.loads(data)
+        if event["type"] == "ping":
+            self.pings += 1
+            return
         self.received.append(event)
         if len(data) >= FRAME_LIMIT and event["type"] != "conversation.item.retrieved":
             self.faults.append(f"{event['type']} has {len(data)} bytes")

@@ -192,6 +192,15 @@ class HangingUpBridge(CarrierBridge):
         return CarrierBridge.react(self, event)
 
 
+class _Wire(SocketWire):
+    """Passes over pings, as the samples do: they come by the clock, between any two events."""
+
+    async def receive(self) -> str | bytes:
+        while json.loads(data := await super().receive())["type"] == "ping":
+            pass
+        return data
+
+
 @asynccontextmanager
 async def conversation(server_url: str, scheme: Literal["Basic", "Bearer"] = "Basic") -> AsyncIterator[Talk]:
     """A connection as the samples open it; nothing is received yet."""
@@ -199,7 +208,7 @@ async def conversation(server_url: str, scheme: Literal["Basic", "Bearer"] = "Ba
     url = f"{server_url.replace('http', 'ws', 1)}/api/v1/realtime/session?{query}"
     headers = {"Authorization": f"{scheme} {KEY}"}
     async with connect(url, additional_headers=headers, max_size=FRAME_LIMIT, proxy=None) as socket:
-        talk = Talk(SocketWire(socket))
+        talk = Talk(_Wire(socket))
         yield talk
         await talk.settle()
         while talk.oracle.sequence.finished():
