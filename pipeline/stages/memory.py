@@ -171,8 +171,11 @@ class MemoryStage:
         if notes is None:
             self._complain("the answer of the model made no sense")
             return
-        covered = self._covered | transcript.item_ids
-        leaving = self._to_leave(covered) if self._memory.trim_after_summarize else set()
+        items = list(self._host.items)
+        # Of those that were deleted, the ids may come back as other items.
+        covered = (self._covered | transcript.item_ids) & {item.id for item in items}
+        trims = self._memory.trim_after_summarize
+        leaving = to_leave_out(items, covered) - self._left if trims else set()
         state = replace(
             renewed(self._memory, self._state, notes),
             turns_since_gen=self._since - turns,  # some may have come while the model wrote
@@ -183,7 +186,7 @@ class MemoryStage:
             return
         self._since, self._due = state.turns_since_gen, self._memory.turn_interval
         self._covered = covered
-        self._left |= leaving
+        self._left = (self._left & covered) | leaving
         self._leaving |= leaving
         self._leave()
         log.debug(
@@ -200,13 +203,6 @@ class MemoryStage:
         log.log(level, "session %s: memory stays as it is: %s", self._host.caller.session_id, reason)
 
     # --- contexts -------------------------------------------------------------------------------------
-
-    def _to_leave(self, covered: set[str]) -> set[str]:
-        items = list(self._host.items)
-        known = {item.id for item in items}  # ids of those that were deleted may come back
-        covered &= known
-        self._left &= known
-        return to_leave_out(items, covered) - self._left
 
     def _leave(self) -> None:
         """Take items out of the contexts to come.

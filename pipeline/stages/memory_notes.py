@@ -34,6 +34,7 @@ _MAX_TRANSCRIPT = 24_000  # characters in all, about 6000 tokens
 _MAX_FACT = 200  # characters; a longer one is a summary
 _MAX_SUMMARY = 4000  # characters, whatever the session allows for facts and summary together
 
+_TAG = re.compile(r"<\s*/?\s*(?:facts|summary|conversation)\s*>", re.IGNORECASE)
 _SAME = re.compile(r"[\W_]+")  # what does not count when two facts are compared
 
 _TASK = """\
@@ -83,7 +84,7 @@ def transcribe(items: Iterable[Item], most: int) -> Transcript:
         room -= len(line) + 1
         if room < 0:
             break
-        lines.append(line)
+        lines.append(_TAG.sub(" ", line))
         covered.add(item.id)
     return Transcript(tuple(reversed(lines)), frozenset(covered))
 
@@ -135,14 +136,14 @@ def messages_for(memory: Memory, state: MemoryState, transcript: Transcript) -> 
     """The request that renews `state` by what was said since."""
     room = min(memory.max_memory_length, _MAX_SUMMARY)
     task = _TASK.format(facts=memory.max_facts, summary=room)
-    facts = [f"- {_bounded(fact, _MAX_FACT)}" for fact in state.facts]
+    facts = [f"- {_marked_off(fact, _MAX_FACT)}" for fact in state.facts]
     data = "\n".join(
         [
             "<facts>",
             *(facts or ["none"]),
             "</facts>",
             "<summary>",
-            _bounded(state.summary, _MAX_SUMMARY) or "none",
+            _marked_off(state.summary, _MAX_SUMMARY) or "none",
             "</summary>",
             "<conversation>",
             *transcript.lines,
@@ -202,6 +203,11 @@ def _latest(facts: Sequence[str], memory: Memory) -> tuple[str, ...]:
             break
         kept[key] = fact
     return tuple(reversed(kept.values()))
+
+
+def _marked_off(text: str, limit: int) -> str:
+    """As data between marks that it cannot contain."""
+    return _TAG.sub(" ", _bounded(text, limit))
 
 
 def _bounded(text: str, limit: int) -> str:

@@ -247,6 +247,17 @@ async def test_a_session_that_ends_while_notes_are_written_leaves_nothing_behind
     assert not client.of(SessionUpdated)
 
 
+@in_virtual_time
+async def test_a_session_may_end_before_the_model_was_asked() -> None:
+    llm = TwoHanded(ANN)
+    async with remembering(llm) as (session, client):
+        session.dispatch(CreateItem(user("Hi")))
+        session.dispatch(CreateResponse())
+        session.dispatch(CancelResponse())  # which begins the notes, and nobody had a moment yet
+        assert client.of(ResponseDone)
+    assert not llm.asked
+
+
 # --- what can go wrong --------------------------------------------------------------------------------
 
 
