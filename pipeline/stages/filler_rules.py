@@ -13,6 +13,7 @@ from pipeline.extensions import Filler
 __all__ = ["FillerRules"]
 
 _CLOCK_STEP_S = 0.005  # timers may ring a little early
+_AGAIN_S = 2.0  # between two phrases in one wait, whatever the settings: the first is being said for so long
 
 
 @dataclass(slots=True)
@@ -72,6 +73,8 @@ class FillerRules:
         due = wait.since + settings.initial_wait_timeout_ms / 1000
         if self._last is not None:
             due = max(due, self._last + settings.min_filler_gap_ms / 1000)
+            if wait.since == self._last:
+                due = max(due, self._last + _AGAIN_S)
         return due
 
     def take(self, now: float) -> str | None:

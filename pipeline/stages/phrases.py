@@ -8,7 +8,7 @@ from pipeline.core.clauses import ClauseCutter
 
 __all__ = ["MAX_PHRASE", "Rotation", "as_sentence", "fillers", "language_of", "listener_sounds", "one_line"]
 
-MAX_PHRASE = 120  # characters
+MAX_PHRASE = 200  # characters
 
 _ENGLISH = "en"
 

@@ -268,7 +268,7 @@ async def test_a_phrase_that_comes_too_late_is_not_said() -> None:
 @in_virtual_time
 @pytest.mark.parametrize(
     "small",
-    [replying("x" * 200), ScriptedLlm(OverloadedError("no capacity")), ScriptedLlm(ZeroDivisionError())],
+    [replying("x" * 250), ScriptedLlm(OverloadedError("no capacity")), ScriptedLlm(ZeroDivisionError())],
 )
 async def test_a_small_model_that_fails_is_replaced(small: ScriptedLlm) -> None:
     engines = TwoModels(after(3.0, *REPLY), others={"lab/small": small})

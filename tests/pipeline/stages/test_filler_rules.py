@@ -92,12 +92,22 @@ def test_fillers_keep_their_distance() -> None:
 
 def test_a_long_wait_may_have_several() -> None:
     rules = waiting(
-        Filler(enabled=True, initial_wait_timeout_ms=1000, min_filler_gap_ms=0, max_initial_per_turn=2)
+        Filler(enabled=True, initial_wait_timeout_ms=3000, min_filler_gap_ms=0, max_initial_per_turn=2)
     )
-    fill(rules, 1.0)
-    assert rules.due == 2.0  # the wait begins anew
-    fill(rules, 2.0)
+    fill(rules, 3.0)
+    assert rules.due == 6.0  # the wait begins anew
+    fill(rules, 6.0)
     assert rules.due is None
+
+
+def test_phrases_are_not_said_on_top_of_each_other() -> None:
+    rules = waiting(
+        Filler(enabled=True, initial_wait_timeout_ms=0, min_filler_gap_ms=0, max_initial_per_turn=9)
+    )
+    fill(rules, 0.0)
+    assert rules.due == 2.0
+    announce(rules, "resp_2", 0.5)
+    assert rules.due == 0.5
 
 
 def test_the_first_reply_of_all_waits_in_silence_unless_it_is_wanted() -> None:
