@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import aiohttp
 import pytest
 
 from tests.conformance.client import RATE, Event
@@ -240,6 +241,18 @@ async def test_the_default_voice_is_dennis_and_another_can_be_chosen(lab: Lab) -
     assert state["audio"]["output"]["voice"] == "Olivia"
     assert lab.voices()[spoken:] == [(MINI, "Dennis"), (MINI, "Olivia"), (MINI, "Clive")]
     assert one.status == "completed"
+
+
+async def test_the_voices_of_the_list_can_be_chosen(lab: Lab) -> None:
+    query = {"filter": 'source = "SYSTEM" AND lang_code = "en"', "orderBy": "display_name asc"}
+    async with aiohttp.ClientSession() as http, http.get(f"{lab.url}/voices/v1/voices", params=query) as got:
+        voices = [entry["voiceId"] for entry in (await got.json())["voices"] if entry["default"]]
+    async with inworld(lab.url) as talk:
+        for voice_id in voices:
+            state = await changed(talk, {"audio": {"output": {"voice": voice_id}}})
+            assert state["audio"]["output"]["voice"] == voice_id
+
+    assert {"Dennis", "Clive", "Olivia"} <= set(voices)
 
 
 @pytest.mark.parametrize("model", [MINI, MAX])
