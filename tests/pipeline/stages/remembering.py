@@ -45,6 +45,8 @@ class TwoHanded:
         self.asked: list[LlmRequest] = []  # for notes
         self.requests: list[LlmRequest] = []  # for replies
         self.writing = asyncio.Event()  # it was asked for notes
+        self.most_at_once = 0  # requests for notes
+        self._at_once = 0
         self._notes = deque(notes)
         self._replies = deque(replies or ())
 
@@ -52,30 +54,40 @@ class TwoHanded:
         if instructions_in(request).startswith("You keep the notes"):
             self.asked.append(request)
             self.writing.set()
-            script = self._notes.popleft() if self._notes else notes("Nobody asked for this fact.")
+            self._at_once += 1
+            self.most_at_once = max(self.most_at_once, self._at_once)
+            try:
+                async for event in _played(self._notes.popleft() if self._notes else notes("Unasked.")):
+                    yield event
+            finally:
+                self._at_once -= 1
         else:
             self.requests.append(request)
-            script = self._replies.popleft() if self._replies else "Fine."
-        finish = LlmFinished("stop")
-        for step in [script] if isinstance(script, str) else script:
-            match step:
-                case str():
-                    yield TextDelta(step)
-                case asyncio.Event():
-                    await step.wait()
-                case float():
-                    await asyncio.sleep(step)
-                case BaseException():
-                    raise step
-                case LlmFinished():
-                    finish = step
-                case _:
-                    yield step
-        yield finish
+            async for event in _played(self._replies.popleft() if self._replies else "Fine."):
+                yield event
 
     def read(self) -> list[str]:
         """What the latest reply was made of, one line for each message."""
         return text_of(self.requests[-1])
+
+
+async def _played(script: str | list[Step]) -> AsyncIterator[LlmEvent]:
+    finish = LlmFinished("stop")
+    for step in [script] if isinstance(script, str) else script:
+        match step:
+            case str():
+                yield TextDelta(step)
+            case asyncio.Event():
+                await step.wait()
+            case float():
+                await asyncio.sleep(step)
+            case BaseException():
+                raise step
+            case LlmFinished():
+                finish = step
+            case _:
+                yield step
+    yield finish
 
 
 def instructions_in(request: LlmRequest) -> str:
@@ -113,7 +125,7 @@ async def remembering(
     )
     async with (
         SpeechDetector(LoudnessVad()) as detector,
-        asyncio.timeout(20 * GUARD_S),
+        asyncio.timeout(3 * GUARD_S if speech else None),
         Session(
             "sess",
             config,
