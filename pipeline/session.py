@@ -152,7 +152,7 @@ class Session:
             limits=self._limits,
             rules=rules,
             turn_taking=turn_taking,
-            server_tools=ServerTools(mcp=True, search_engines=toolbox.search_engines) if toolbox else None,
+            server_tools=ServerTools(toolbox.has_mcp, toolbox.search_engines) if toolbox else None,
         )
         self._engines = engines
         self._quota = quota
@@ -162,6 +162,7 @@ class Session:
         self._working = False
         self._is_over = False  # what the detector still tells must not start what nobody would end
         self._tasks = asyncio.TaskGroup()
+        self._running: set[asyncio.Task[None]] = set()
         turn_taking = turn_taking or TurnTaking()
         self._hearing = Hearing(
             engines,
@@ -194,7 +195,7 @@ class Session:
         self._hearing.close()
         for stage in self._stages:
             stage.close()
-        for _, task in self._generations.values():
+        for task in self._running:
             task.cancel()
         await self._tasks.__aexit__(kind, error, trace)
 
@@ -444,7 +445,10 @@ class Session:
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """The only place where a session starts tasks; they end with it."""
-        return self._tasks.create_task(work, name=f"{self.id} {name}")
+        task = self._tasks.create_task(work, name=f"{self.id} {name}")
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
 
     async def _room(self) -> None:
         """Wait until every client can take more."""

@@ -52,7 +52,7 @@ class Hub:
         toolbox: Toolbox | None = None,
     ) -> None:
         self.quotas = quotas
-        self.toolbox = toolbox
+        self._toolbox = toolbox
         self._settings = settings
         self._registry = registry
         self._detector = detector
@@ -113,6 +113,7 @@ class Hub:
             max_kept_audio=limits.max_session_audio_bytes,
             quota=quota,
             stages=STAGES,
+            toolbox=self._toolbox,
         )
 
     def expiry(self) -> int:

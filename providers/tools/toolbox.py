@@ -40,6 +40,10 @@ class ConfiguredToolbox:
     def search_engines(self) -> tuple[str, ...]:
         return tuple(self._engines)
 
+    async def warm(self) -> None:
+        """Load what connections need, which otherwise the first one waits for, and other sessions feel."""
+        await asyncio.to_thread(_load)
+
     @asynccontextmanager
     async def connect(self, server: McpServer) -> AsyncGenerator[ToolConnection, None]:
         """An open connection; raises `ToolFailedError` on entering."""
@@ -72,7 +76,7 @@ class ConfiguredToolbox:
 def _load() -> "type[McpConnection]":
     """The `mcp` package and the certificates that are trusted: more than a second of work, once."""
     from providers.tools.mcp_connection import McpConnection
-    from providers.tools.mcp_link import tls_context
+    from providers.tools.mcp_link import rehearse
 
-    tls_context()
+    rehearse()
     return McpConnection

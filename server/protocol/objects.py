@@ -206,6 +206,7 @@ def item_json(item: Item, audio: AudioConfig | None = None) -> Json:
                 "type": "mcp_list_tools",
                 "server_label": item.label,
                 "tools": [_remote_tool_json(tool) for tool in item.tools],
+                **_without_nulls(error=item.error),
             }
         case McpCall():
             return {
@@ -214,9 +215,11 @@ def item_json(item: Item, audio: AudioConfig | None = None) -> Json:
                 "server_label": item.label,
                 "name": item.name,
                 "arguments": item.arguments,
-                "approval_request_id": item.approval_request_id,
-                "output": item.output,
-                "error": item.error and _failure_json(item.error),
+                **_without_nulls(
+                    approval_request_id=item.approval_request_id,
+                    output=item.output,
+                    error=item.error and _failure_json(item.error),
+                ),
             }
         case McpApprovalRequest():
             return {

@@ -263,6 +263,8 @@ class Talk:
                 event["type"] in ("conversation.item.added", "conversation.item.done") and item["id"] in items
             ):
                 events.append(event)
+            elif event["type"].startswith("response.mcp_call.") and event["item_id"] in items:
+                events.append(event)
         return Reply(events, response)
 
     async def items(self) -> list[str]:

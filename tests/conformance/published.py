@@ -12,6 +12,8 @@ from openai.types.realtime.realtime_transcription_session_create_response import
 )
 from pydantic import BaseModel
 
+from tests.conformance.listener_sounds import EVENTS as LISTENER_SOUNDS
+
 __all__ = ["OURS", "PUBLISHED", "DialectName", "Published", "by_type"]
 
 DialectName = Literal["ga", "beta"]
@@ -60,6 +62,7 @@ class _TurnSuggestionRevoked(BaseModel):
 OURS: dict[str, type[BaseModel]] = {
     "turn_suggestion": _TurnSuggestion,
     "turn_suggestion_revoked": _TurnSuggestionRevoked,
+    **LISTENER_SOUNDS,
 }
 
 _GA = Published(
@@ -79,7 +82,9 @@ _GA = Published(
             dict,
             "of the default profile; kept for the client, and shown once it is set",
         ),
+        "providerData": (dict, "of transcripts: how the voice sounds, for clients that have asked for it"),
         "obfuscation": (str, "on the wire of the public service, though absent from the published types"),
+        "item.error": (str, "why a server's tools could not be listed, as in the items of the Responses API"),
     },
     loose={},
     nullable=frozenset({"session.temperature"}),

@@ -18,6 +18,8 @@ _STATUS_OF_REASON = {
     "content_filter": "incomplete",
 }
 
+_WITH_STATUS = ("message", "function_call")  # the items of MCP have none
+
 _SAMPLE_BYTES = {"audio/pcm": 2, "audio/float32": 4}
 
 
@@ -34,7 +36,7 @@ class _Part:
 @dataclass(slots=True)
 class _Item:
     id: str
-    kind: str  # "message", "function_call"
+    kind: str  # "message", "function_call", "mcp_call", "mcp_approval_request"
     call: Event  # the item as added
     joined: bool = False  # conversation.item.added was seen
     left: Event | None = None  # the item of conversation.item.done
@@ -42,6 +44,7 @@ class _Item:
     parts: list[_Part] = field(default_factory=list)
     arguments: list[str] = field(default_factory=list)
     final_arguments: str | None = None
+    progress: list[str] = field(default_factory=list)  # of a call that the server makes
     done: Event | None = None
 
 
@@ -142,7 +145,7 @@ class Response:
         item, problems = event["item"], []
         if event["output_index"] != len(self.items):
             problems.append(f"output_index is {event['output_index']}, expected {len(self.items)}")
-        if item.get("status") != "in_progress":
+        if item["type"] in _WITH_STATUS and item.get("status") != "in_progress":
             problems.append("a new output item is in_progress")
         if item["type"] == "message" and item.get("content") != []:
             problems.append("a new message has no content yet")
@@ -151,6 +154,8 @@ class Response:
                 problems.append("a new call has no arguments yet")
             if not item.get("call_id") or not item["name"]:
                 problems.append("a new call has its call_id and name")
+        if item["type"] == "mcp_call" and (item["arguments"] != "" or "output" in item or "error" in item):
+            problems.append("a new call has no arguments, no output and no error yet")
         if any(other.done is None and other.kind == item["type"] == "message" for other in self.items):
             problems.append("the message before is still open")
         self.items.append(_Item(str(item.get("id")), item["type"], item))
@@ -164,7 +169,7 @@ class Response:
         if item.done is not None:
             return [f"{item.id} is done already"]
         item.done = finished
-        if finished.get("status") not in ("completed", "incomplete"):
+        if item.kind in _WITH_STATUS and finished.get("status") not in ("completed", "incomplete"):
             problems.append(f"a finished item is {finished.get('status')}")
         if any(not part.done for part in item.parts):
             problems.append("a part is still open")
@@ -184,6 +189,10 @@ class Response:
                 problems.append("the item's arguments are not those that were streamed")
             if any(finished.get(name) != item.call.get(name) for name in ("call_id", "name")):
                 problems.append("the call changed its call_id or name")
+        if item.kind == "mcp_call":
+            problems += _mcp_call_done(item, finished)
+        if item.kind == "mcp_approval_request" and finished != item.call:
+            problems.append("a request for approval does not change")
         return problems
 
     def _item(self, id: str) -> _Item | None:
@@ -278,7 +287,7 @@ class Response:
             problems += [
                 f"{item.id} is unfinished"
                 for item in self.items
-                if (item.done or {}).get("status") != "completed"
+                if item.kind in _WITH_STATUS and (item.done or {}).get("status") != "completed"
             ]
         elif not isinstance(details, dict) or details.get("type") != status:
             problems.append(f"status_details.type is not {status}")
@@ -296,14 +305,45 @@ class Response:
 def _arguments_delta(item: _Item, event: Event) -> list[str]:
     item.arguments.append(event["delta"])
     problems = [] if item.final_arguments is None else ["a delta after its done event"]
-    return problems + ([] if event["call_id"] == item.call.get("call_id") else ["another call_id"])
+    return problems + ([] if event.get("call_id") == item.call.get("call_id") else ["another call_id"])
+
+
+def _progress(item: _Item, event: Event) -> list[str]:
+    """The steps of a call that the server makes."""
+    step = event["type"].rpartition(".")[2]
+    problems = [] if item.kind == "mcp_call" else [f"{event['type']} of a {item.kind}"]
+    if item.final_arguments is None:
+        problems.append("the call goes on before its arguments are done")
+    # One that is cut off while it is written never runs.
+    if step in item.progress or (step == "in_progress" and item.progress):
+        problems.append(f"{step} after {item.progress}")
+    if step == "completed" and item.progress != ["in_progress"]:
+        problems.append(f"{step} after {item.progress}")
+    item.progress.append(step)
+    return problems
+
+
+def _mcp_call_done(item: _Item, finished: Event) -> list[str]:
+    failed = "error" in finished
+    problems = []
+    if item.progress[-1:] != ["failed" if failed else "completed"]:
+        problems.append(f"the call is done after {item.progress}")
+    if ("output" in finished) == failed:
+        problems.append("a call that is done has either an output or an error")
+    if finished["arguments"] != item.final_arguments:
+        problems.append("the item's arguments are not those that were streamed")
+    same = ("name", "server_label", "approval_request_id")
+    if any(finished.get(name) != item.call.get(name) for name in same):
+        problems.append("the call changed its name, its server or its approval")
+    return problems
 
 
 def _arguments_done(item: _Item, event: Event) -> list[str]:
     problems = [] if item.final_arguments is None else ["a second done event"]
     if event["arguments"] != "".join(item.arguments):
         problems.append(f"the arguments are {event['arguments']!r}, their deltas {''.join(item.arguments)!r}")
-    if (event["call_id"], event["name"]) != (item.call.get("call_id"), item.call.get("name")):
+    told = (item.call.get("call_id"), item.call.get("name"))
+    if item.kind == "function_call" and (event["call_id"], event["name"]) != told:
         problems.append("another call_id or name")
     item.final_arguments = event["arguments"]
     return problems
@@ -340,6 +380,11 @@ def _tokens(details: Any, *names: str) -> int:
 _ARGUMENTS: Mapping[str, Callable[[_Item, Event], list[str]]] = {
     "response.function_call_arguments.delta": _arguments_delta,
     "response.function_call_arguments.done": _arguments_done,
+    "response.mcp_call_arguments.delta": _arguments_delta,
+    "response.mcp_call_arguments.done": _arguments_done,
+    "response.mcp_call.in_progress": _progress,
+    "response.mcp_call.completed": _progress,
+    "response.mcp_call.failed": _progress,
 }
 _PARTS: Mapping[str, Callable[[Response, _Part, Event], list[str]]] = {
     "response.output_text.delta": Response._text_delta,

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.conformance.listener_sounds import EVENTS as LISTENER_SOUNDS
+from tests.conformance.listener_sounds import ListenerSounds
 from tests.conformance.responses import Response
 
 __all__ = ["Sequence"]
@@ -46,6 +48,8 @@ class Sequence:
     responses: dict[str, Response] = field(default_factory=dict)
     suggests: bool = False  # whether the client has asked for suggestions
     turns_over: int = 0  # committed, but for those in which nobody spoke
+    listings: dict[str, str] = field(default_factory=dict)  # lists of tools: how far they are, by item id
+    sounds: ListenerSounds = field(default_factory=ListenerSounds)
     limits_owed: int = 0  # responses that are done, and whose rate_limits.updated has not come yet
 
     def sent(self, event: Event) -> None:
@@ -56,7 +60,7 @@ class Sequence:
 
     def received(self, event: Event) -> list[str]:
         """Follow one well-formed event; the rules that it breaks."""
-        kind = event["type"]
+        kind: str = event["type"]
         problems = []
         event_id = event["event_id"]
         if event_id in self.event_ids:
@@ -64,7 +68,9 @@ class Sequence:
         self.event_ids.add(event_id)
         if self.session_id is None and kind not in ("session.created", "error"):
             problems.append("the first frame has to be session.created")
-        if kind.startswith("response."):
+        if kind in LISTENER_SOUNDS:
+            problems += self.sounds.received(event, self.speaking)
+        elif kind.startswith("response."):
             problems += self._response(event)
         elif handler := _HANDLERS.get(kind):
             problems += handler(self, event)
@@ -95,6 +101,7 @@ class Sequence:
         return [] if event["session"]["id"] == self.session_id else ["the session changed its id"]
 
     def _note_wishes(self, session: Event) -> None:
+        self.sounds.session(session)
         self.suggests = (session.get("providerData") or {}).get("turn_suggestions") is True
         if not self.suggests and self.speaking:
             self.turns[self.speaking].suggested = False  # a revocation is not told either
@@ -279,7 +286,7 @@ class Sequence:
     def _response(self, event: Event) -> list[str]:
         if event["type"] == "response.created":
             return self._response_created(event["response"])
-        id = event["response"].get("id") if event["type"] == "response.done" else event["response_id"]
+        id = event["response"].get("id") if event["type"] == "response.done" else self._response_of(event)
         response = self.responses.get(id)
         if response is None:
             return [f"{id} was not created"]
@@ -292,6 +299,26 @@ class Sequence:
         elif event["type"] == "response.done":
             self.limits_owed += 1
         return problems
+
+    def _response_of(self, event: Event) -> Any:
+        """The response that an event belongs to: some tell only the item."""
+        if "response_id" in event:
+            return event["response_id"]
+        owners = (r.id for r in self.responses.values() if any(i.id == event["item_id"] for i in r.items))
+        return next(owners, None)
+
+    # --- lists of tools -------------------------------------------------------------------------------
+
+    def _listing(self, event: Event) -> list[str]:
+        """A list of a server's tools begins, after its item, and ends, once."""
+        id, step = event["item_id"], event["type"].rpartition(".")[2]
+        before = self.listings.get(id)
+        self.listings[id] = step
+        if step == "in_progress":
+            problems = [] if before is None else [f"the list {id} began before"]
+            return problems + ([] if id in self.added else [f"the list {id} begins without its item"])
+        problems = [] if before == "in_progress" else [f"the list {id} is {step} after {before}"]
+        return problems + ([f"{id} is {step} before its item is done"] if id in self.added else [])
 
     def _rate_limits(self, event: Event) -> list[str]:
         problems = [] if self.limits_owed else ["no response was done since the last rate_limits.updated"]
@@ -349,4 +376,7 @@ _HANDLERS: Mapping[str, Callable[[Sequence, Event], list[str]]] = {
     "conversation.item.input_audio_transcription.completed": Sequence._transcription,
     "conversation.item.input_audio_transcription.failed": Sequence._transcription,
     "rate_limits.updated": Sequence._rate_limits,
+    "mcp_list_tools.in_progress": Sequence._listing,
+    "mcp_list_tools.completed": Sequence._listing,
+    "mcp_list_tools.failed": Sequence._listing,
 }
