@@ -34,6 +34,7 @@ from server.startup import (
     provider_tables,
 )
 from server.tls import server_context
+from server.toolbox import SearchKeyError, make_toolbox
 from server.traces import check_traces
 from server.warmup import ENGINE_STAGES, warm_stage
 
@@ -63,6 +64,7 @@ async def examine(config: Path | None, environ: Mapping[str, str]) -> list[Check
     path = config_file(config)
     checks = [Check("settings", "ok", str(path) if path else "no file, so the defaults are used")]
     checks += _listening(settings)
+    checks += _tools(settings, environ)
     providers, found = _providers(settings, environ)
     checks += found
     try:
@@ -97,18 +99,29 @@ def _listening(settings: Settings) -> list[Check]:
             checks.append(Check("traces", "ok", f"appended to {settings.log.traces}"))
         except StartupError as error:
             checks.append(Check("traces", "fail", str(error), "Without it the server does not start."))
+    return [*checks, *_port(server)]
+
+
+def _tools(settings: Settings, environ: Mapping[str, str]) -> list[Check]:
+    if not settings.tools.web_search:
+        return []
+    try:
+        engines = make_toolbox(settings.tools, environ).search_engines
+    except SearchKeyError as error:
+        return [Check("web search", "fail", str(error), "Without it the server does not start.")]
+    return [Check("web search", "ok", f"{', '.join(engines)}; none of them was asked")]
+
+
+def _port(server: ServerSettings) -> list[Check]:
     try:
         sock = bind(server.host, server.port)
     except StartupError as error:
         if _is_ours(server):
             detail = f"{server.host}:{server.port} has a server already, and it is alive"
-            checks.append(Check("port", "warn", detail, "Stop it before you start another one there."))
-        else:
-            checks.append(Check("port", "fail", f"{server.host}:{server.port} cannot be used", str(error)))
-    else:
-        with sock:
-            checks.append(Check("port", "ok", f"{url_of(sock, server)} is free"))
-    return checks
+            return [Check("port", "warn", detail, "Stop it before you start another one there.")]
+        return [Check("port", "fail", f"{server.host}:{server.port} cannot be used", str(error))]
+    with sock:
+        return [Check("port", "ok", f"{url_of(sock, server)} is free")]
 
 
 def _is_ours(server: ServerSettings) -> bool:

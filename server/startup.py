@@ -108,6 +108,8 @@ async def prepare(settings: Settings, environ: Mapping[str, str]) -> Prepared:
     try:
         choices = await warm(registry, settings, choices)
         voice = await asyncio.to_thread(choose_voice, settings, registry)
+        if settings.tools.mcp and settings.tools.allowed_hosts:  # so MCP servers are meant to be used
+            await toolbox.warm()
     except BaseException:
         await registry.aclose()
         raise

@@ -93,7 +93,8 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
         noted.status = answer.status
         assert isinstance(answer.stream, AsyncIterable)
         body = _Body(answer.stream, endpoint, noted, self._limit(request, answer))
-        response = httpx2.Response(answer.status, headers=answer.headers, stream=body)
+        headers = [(name, value) for name, value in answer.headers if name.lower() != b"set-cookie"]
+        response = httpx2.Response(answer.status, headers=headers, stream=body)
         if response.headers.get("content-encoding", "identity").lower() != "identity":
             # A few bytes may decompress to any number of them.
             await body.aclose()

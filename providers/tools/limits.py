@@ -14,5 +14,5 @@ class ToolLimits:
     max_tools: int = 128  # of one MCP server
     max_schema_bytes: int = 256 * 1024  # of the names, descriptions and schemas of all tools of one server
     max_result_chars: int = 64 * 1024  # that reach the model; the rest is cut off
-    # Of one answer over HTTP. It is decoded on the event loop, which takes about a millisecond for 100 KiB.
+    # Of one answer over HTTP. It is decoded on the event loop, which this much of it holds up for about 4 ms.
     max_response_bytes: int = 1024 * 1024

@@ -1,18 +1,20 @@
 """One client of the `mcp` package, open until it is closed or its transport fails."""
 
 import asyncio
+import contextlib
 import importlib.metadata
 import logging
 import ssl
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
 from functools import cache
 from typing import Any
 
+import anyio
 import httpx2
 from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
-from mcp_types import Implementation
+from mcp.server.lowlevel import Server
+from mcp_types import Implementation, ListToolsResult
 
 from providers.tools.contracts import McpServer, RemoteTool, ToolFailedError
 from providers.tools.guarded_http import Exchange, GuardedTransport, exchange, open_client
@@ -20,7 +22,7 @@ from providers.tools.limits import ToolLimits
 from providers.tools.listing import collect
 from providers.tools.outbound import OutboundGuard
 
-__all__ = ["Link", "LinkFailedError", "tls_context"]
+__all__ = ["Link", "LinkFailedError", "rehearse"]
 
 CLOSE_PATIENCE = 1.0  # seconds for taking leave of a server
 
@@ -65,7 +67,7 @@ class Link:
 
     async def tools(self, limits: ToolLimits) -> tuple[RemoteTool, ...]:
         """All tools; raises `ToolFailedError`, and what the package raises."""
-        async with aclosing(_pages(self.client)) as pages:
+        async with contextlib.aclosing(_pages(self.client)) as pages:
             return await collect(pages, limits)
 
     async def aclose(self) -> None:
@@ -110,6 +112,25 @@ async def _pages(client: Client) -> AsyncGenerator[list[Mapping[str, Any]], None
         cursor = page.next_cursor
         if not cursor:
             return
+
+
+def rehearse() -> None:
+    """Do all that is done once, and takes longer than the event loop may be held up; for another thread."""
+    _client_info()
+    tls_context()
+    anyio.run(_talk_to_itself)
+
+
+async def _talk_to_itself() -> None:
+    """Half of what the package and anyio need, they load and build when it is first used."""
+
+    async def no_tools(context: Any, params: Any) -> ListToolsResult:
+        return ListToolsResult(tools=[])
+
+    async with Client(Server("rehearsal", on_list_tools=no_tools), mode="legacy", cache=None) as client:
+        await client.list_tools()
+    with contextlib.suppress(OSError):
+        await anyio.connect_tcp("127.0.0.1", 0)  # which is no port
 
 
 @cache

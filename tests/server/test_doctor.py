@@ -160,6 +160,16 @@ def test_a_server_of_ours_on_the_port_is_no_failure(monkeypatch: pytest.MonkeyPa
     assert "alive" in checks["port"].detail
 
 
+def test_the_key_of_a_search_engine_that_is_missing_is_found() -> None:
+    config = '[tools.web_search.own]\nurl = "http://127.0.0.1/"\napi_key_env = "SEARCH_KEY"'
+
+    missing, there = findings(config)["web search"], findings(config, SEARCH_KEY="secret-key")["web search"]
+
+    assert (missing.status, there.status) == ("fail", "ok")
+    assert "SEARCH_KEY, which is not set" in missing.detail
+    assert there.detail == "own; none of them was asked"
+
+
 def test_listening_for_other_machines_without_keys_is_found() -> None:
     checks = findings('[server]\nhost = "0.0.0.0"\n')
 

@@ -156,6 +156,25 @@ async def test_leaving_ends_calls_and_leaves_nothing_behind(
     assert asyncio.all_tasks() == before
 
 
+async def test_an_opening_that_is_cancelled_leaves_nothing_behind() -> None:
+    looking = asyncio.Event()
+
+    async def look_up(host: str, port: int) -> Sequence[str]:
+        looking.set()
+        await asyncio.Event().wait()
+        return []
+
+    before = asyncio.all_tasks()
+    context = ConfiguredToolbox(resolver=look_up).connect(McpServer("tests", "https://tools.example/mcp"))
+    opening = asyncio.ensure_future(context.__aenter__())
+    await looking.wait()
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+
+    assert asyncio.all_tasks() == before
+
+
 async def test_a_server_that_does_not_let_go_is_left_all_the_same(
     mcp: McpProcess, toolbox: ConfiguredToolbox
 ) -> None:
