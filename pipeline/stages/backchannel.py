@@ -16,8 +16,7 @@ from pipeline.effects import (
     DropUtterance,
     Effect,
     Emit,
-    ReportSpeculation,
-    StartGeneration,
+    ReportTurnDecision,
     StartUtterance,
     StopPlayback,
 )
@@ -106,10 +105,8 @@ class BackchannelStage:
                 self._words.begin(item_id)
             case DropUtterance():
                 self._turn_closed()
-            case StartGeneration(speculative=True):
-                self._rules.probably_over(True)
-            case ReportSpeculation():
-                self._rules.probably_over(False)
+            case ReportTurnDecision(outcome="suggest" | "revoke" as outcome):
+                self._rules.probably_over(outcome == "suggest")
             case StopPlayback():
                 self._rules.playback_stopped(self._now)
 

@@ -66,7 +66,7 @@ class BackchannelRules:
         self._deciding = self._probably_over = False
 
     def probably_over(self, over: bool) -> None:
-        """Whether a reply is being prepared because the speaker seems to have finished."""
+        """Whether the speaker seems to have finished, so that the next to be heard is a reply."""
         self._probably_over = over
 
     def frame(self, start: int, end: int, probability: float, now: float) -> bool:

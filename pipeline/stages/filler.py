@@ -11,6 +11,7 @@ from pipeline.commands import Command, TextGenerated
 from pipeline.config import SessionConfig
 from pipeline.effects import Effect, Emit, ReportSpeculation, StartGeneration
 from pipeline.events import (
+    IdleTimeout,
     ItemAdded,
     OutputItemAdded,
     ResponseCreated,
@@ -48,6 +49,7 @@ class FillerStage:
         self._rules = FillerRules()
         self._own = Rotation()
         self._detected: str | None = None  # the language that the user spoke last
+        self._silence = ""  # the item that stands for it, where the user has not spoken for a long time
         self._timer: asyncio.TimerHandle | None = None
         self._search: asyncio.Task[None] | None = None  # for a phrase
         self._saying = False
@@ -80,8 +82,10 @@ class FillerStage:
                 rules.over(part.response_id)
             case Emit(ResponseDone(response)):
                 rules.over(response.id)
-            case Emit(ItemAdded(MessageItem(role="user"))):
-                rules.turn_began()
+            case Emit(IdleTimeout(item_id)):
+                self._silence = item_id
+            case Emit(ItemAdded(MessageItem(id=id, role="user"))):
+                rules.turn_began(is_silence=id == self._silence)
             case Emit(TranscriptionCompleted(languages=languages)) if languages:
                 self._detected = languages[0]
                 return

@@ -32,20 +32,22 @@ class FillerRules:
         self._wait: _Wait | None = None
         self._last: float | None = None  # when a filler was said
         self._count = 0  # of those of this turn
+        self._is_awaited = True  # whether somebody has said something and expects an answer
 
     def configure(self, settings: Filler) -> None:
         self._settings = settings
         if not settings.enabled:
             self._wait = None
 
-    def turn_began(self) -> None:
-        """The user has said something new."""
-        self._count = 0
+    def turn_began(self, *, is_silence: bool = False) -> None:
+        """The user has said something new, or nothing for so long that the assistant will."""
+        self._count, self._is_awaited = 0, not is_silence
 
     def announced(self, response_id: str, now: float, *, is_first_reply: bool) -> None:
         """A response that speaks, in the conversation, begins."""
         self._wait = None
-        if not is_first_reply or self._settings.enable_filler_on_first_assistant_reply:
+        may_begin = not is_first_reply or self._settings.enable_filler_on_first_assistant_reply
+        if self._is_awaited and may_begin:
             self._wait = _Wait(response_id, now)
 
     def model_asked(self, response_id: str) -> None:

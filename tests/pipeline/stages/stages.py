@@ -67,10 +67,14 @@ async def staged(
     patch: Patch | None = None,
     *,
     greeted: bool = True,
+    **options: Any,
 ) -> AsyncIterator[tuple[Session, Heard]]:
-    """A session that has that stage, and in which the assistant has said something already."""
+    """A session that has that stage, and in which the assistant has said something already.
+
+    `options` are those of `opened`.
+    """
     config = {"provider_data": provider_data, **(patch or {})}
-    async with opened(engines, config, stages=[make]) as (session, client):
+    async with opened(engines, config, stages=[make], **options) as (session, client):
         if greeted:
             session.dispatch(CreateItem(assistant("Good evening.")))
         yield session, client

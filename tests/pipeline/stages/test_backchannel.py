@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -23,6 +24,7 @@ from pipeline.events import (
     SpeechStarted,
     SpeechStopped,
     TranscriptionDelta,
+    TurnSuggested,
 )
 from pipeline.session import Session
 from pipeline.stages.backchannel import BackchannelStage
@@ -35,10 +37,11 @@ from providers.contracts import (
     TranscriptFinal,
 )
 from providers.errors import OverloadedError
-from tests.pipeline.playbook import text_of, user
+from tests.pipeline.playbook import PLAIN, text_of, user
 from tests.pipeline.scripted import Engines, Heard, ScriptedLlm, ScriptedStt, ScriptedTts, replying
 from tests.pipeline.sessions import tone
 from tests.pipeline.stages.stages import TwoModels, staged
+from tests.pipeline.test_turn_taking import ScriptedJudge
 
 VAD: Patch = {
     "audio": {"input": {"turn_detection": {"type": "server_vad", "silence_duration_ms": 640}}},
@@ -323,6 +326,23 @@ async def test_nothing_is_said_into_a_reply() -> None:
         assert not client.of(BackchannelDone)
         may_end.set()
         await client.wait(ResponseDone)
+
+
+async def test_who_has_probably_finished_is_answered_and_not_encouraged() -> None:
+    patch: Patch = {
+        "audio": {"input": {"turn_detection": {"type": "server_vad", "silence_duration_ms": 960}}}
+    }
+    rules = replace(PLAIN, speculation="auto", has_turn_model=True, suggestion_events=True)
+    settings = wanted(min_speech_ms=960, eval_interval_ms=100)
+    async with staged(
+        BackchannelStage, Engines(), settings, patch, judge=ScriptedJudge(), turn_taking=rules
+    ) as (session, client):
+        await talk(session, (640, SPEECH), (448, PAUSE))
+        await client.wait(TurnSuggested)
+        await talk(session, (1280, SPEECH))
+        await sounds(client, 1)
+        kinds = client.names()
+        assert kinds.index("TurnSuggestionRevoked") < kinds.index("BackchannelAudio")
 
 
 # --- a small model decides -----------------------------------------------------------------------------

@@ -117,7 +117,7 @@ def test_who_is_silent_for_longer_has_probably_finished() -> None:
     assert story.speak(64).moments == [3872]
 
 
-def test_while_a_reply_is_prepared_nothing_is_said() -> None:
+def test_who_has_probably_finished_is_left_alone() -> None:
     story = Story().turn()
     story.rules.probably_over(True)
     assert story.speak(1600).moments == []

@@ -1,6 +1,7 @@
 """Filler speech in whole sessions: said when the wait is long, and part of the reply from then on."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,9 +15,10 @@ from pipeline.commands import (
     UpdateSession,
 )
 from pipeline.config import Patch
-from pipeline.effects import Effect, ReportFirstOutput
+from pipeline.effects import Effect, ReportFirstOutput, StartGeneration
 from pipeline.events import (
     AudioDelta,
+    IdleTimeout,
     ItemTruncated,
     OutputItemAdded,
     ResponseCreated,
@@ -25,6 +27,7 @@ from pipeline.events import (
     TranscriptDelta,
 )
 from pipeline.items import FunctionCall, FunctionCallOutput, MessageItem, OutputAudio
+from pipeline.session import Session
 from pipeline.stages.filler import FillerStage
 from providers.contracts import (
     FunctionTool,
@@ -35,10 +38,11 @@ from providers.contracts import (
     TranscriptFinal,
 )
 from providers.errors import OverloadedError
-from tests.pipeline.playbook import text_of, user
+from tests.pipeline.playbook import PLAIN, text_of, user
 from tests.pipeline.scripted import Engines, Heard, ScriptedLlm, ScriptedStt, ScriptedTts, replying
 from tests.pipeline.sessions import tone
 from tests.pipeline.stages.stages import TwoModels, after, ask_for_reply, assistant, staged, transcript
+from tests.pipeline.test_turn_taking import ScriptedJudge
 from tests.virtual_time import in_virtual_time
 
 REPLY = (TextDelta("Rather."), LlmFinished("stop"))
@@ -404,6 +408,60 @@ async def test_what_was_not_heard_of_a_filler_is_cut_off() -> None:
         await client.wait(ResponseDone, 2)
 
     assert not any("One moment" in line for line in text_of(llm.requests[0]))
+
+
+PREPARED: dict[str, Any] = {
+    "judge": ScriptedJudge(),
+    "turn_taking": replace(PLAIN, speculation="auto", has_turn_model=True, suggestion_events=True),
+}
+LONG: Patch = {"audio": {"input": {"turn_detection": {"type": "server_vad", "silence_duration_ms": 960}}}}
+
+
+async def prepared(session: Session, client: Heard) -> None:
+    """Speak, and fall silent for so long that a reply is being prepared."""
+    watcher = Heard()
+    session.watch(watcher)
+    await session.append_audio(tone(640, 4000) + tone(640, 0))
+    assert (await watcher.wait(StartGeneration)).speculative
+    assert not client.of(ResponseCreated)
+
+
+async def test_a_reply_that_is_ready_needs_no_filler() -> None:
+    llm = replying("Hello there.")
+    async with staged(FillerStage, Engines(llm), AT_ONCE, LONG, **PREPARED) as (session, client):
+        await prepared(session, client)
+        async with asyncio.timeout(10):
+            await llm.closed.wait()
+        await session.append_audio(tone(640, 0))
+        assert said(await client.wait(ResponseDone)) == "Hello there. "
+
+
+async def test_a_reply_that_was_begun_early_and_is_slow_all_the_same_has_one() -> None:
+    may_answer = asyncio.Event()
+    tts = ScriptedTts()
+    engines = Engines(ScriptedLlm(may_answer, *REPLY), tts_engine=tts)
+    async with staged(FillerStage, engines, AT_ONCE, LONG, **PREPARED) as (session, client):
+        await prepared(session, client)
+        assert transcript(client) == []
+        await session.append_audio(tone(640, 0))
+        await client.wait(AudioDelta)
+        assert transcript(client) == ["One moment. "]
+        may_answer.set()
+        assert said(await client.wait(ResponseDone)) == "One moment. Rather."
+        assert tts.segments == ["One moment. ", "Rather."]
+
+
+async def test_who_has_said_nothing_does_not_wait() -> None:
+    idle: Patch = {"audio": {"input": {"turn_detection": {"type": "server_vad", "idle_timeout_ms": 1}}}}
+    llm = replying("Good evening again.")
+    engines = Engines(llm)
+    async with staged(FillerStage, engines, AT_ONCE, idle) as (session, client):
+        session.dispatch(CreateResponse())
+        await client.wait(ResponseDone)
+        engines.llm_engine = after(0.02, *REPLY)  # much longer than a filler waits
+        await session.append_audio(tone(320, 0))
+        await client.wait(IdleTimeout)
+        assert said(await client.wait(ResponseDone, 2)) == "Rather."
 
 
 async def test_a_filler_waits_until_it_is_known_that_something_was_said() -> None:

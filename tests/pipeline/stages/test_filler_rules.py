@@ -120,6 +120,16 @@ def test_the_first_reply_of_all_waits_in_silence_unless_it_is_wanted() -> None:
     assert rules.due == 1.2
 
 
+def test_where_nobody_has_spoken_nobody_waits() -> None:
+    rules = waiting()
+    rules.turn_began(is_silence=True)
+    announce(rules, "resp_2", 5.0)
+    assert rules.due is None
+    rules.turn_began()
+    announce(rules, "resp_3", 9.0)
+    assert rules.due == 10.0
+
+
 def test_switching_it_off_ends_the_wait() -> None:
     rules = waiting()
     rules.configure(Filler())
