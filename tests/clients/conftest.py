@@ -4,12 +4,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from server.background import running_server
 from server.protocol.profiles import PROFILES
 from server.settings import ServerSettings, Settings
 from tests.clients.environments import interpreter_with
-from tests.clients.node_env import Stage, stage
+from tests.clients.node_env import Stage, node_environment, stage
 from tests.clients.play import Played, PlayProgram, play
 
 
@@ -41,5 +42,8 @@ def play_program(profile_url: str, packages: Path, tmp_path_factory: pytest.Temp
 @pytest.fixture(scope="session")
 def node_stage(packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A server with TLS and a key, and the programs of `tests/clients/node`, which talk to it."""
-    with stage(packages, tmp_path_factory.mktemp("node")) as ready:
+    folder = tmp_path_factory.mktemp("node")
+    with FileLock(packages / "node.lock"):  # one worker installs the packages, the others wait for it
+        node = node_environment(packages, folder)
+    with stage(node, folder) as ready:
         yield ready

@@ -81,9 +81,8 @@ class Stage:
 
 
 @contextmanager
-def stage(cache: Path, folder: Path) -> Iterator[Stage]:
-    """Start a server for programs in Node. Packages stay in `cache`; `folder` is empty, for the rest."""
-    node = node_environment(cache, folder)
+def stage(node: NodeEnvironment, folder: Path) -> Iterator[Stage]:
+    """Start a server for programs in Node. What both need besides is written into `folder`."""
     certificates = make_certificates(folder)
     speech = folder / "speech.pcm"
     speech.write_bytes(voice() + silence(5_000, RATE))  # longer than any turn detection waits

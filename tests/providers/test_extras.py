@@ -148,6 +148,7 @@ def test_the_engines_work_where_their_packages_are(packages: Path, tmp_path: Pat
     done = subprocess.run(
         [
             str(python), "-m", "pytest", "-q", "-rs", "--noconftest", "-p", "no:cacheprovider",
+            "-o", "addopts=",  # that environment has no workers
             f"--basetemp={tmp_path / 'base'}",
             *(f"tests/providers/test_{extra}.py" for extra in EXTRAS),
         ],

@@ -1,8 +1,6 @@
 """Plays scenarios, and keeps what was sent and received."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,8 +10,8 @@ from websockets.exceptions import ConnectionClosed
 from tests.conformance.beta_client import beta_talk
 from tests.conformance.client import ECHO, PATIENCE, Event, SocketWire, Talk, talk
 from tests.conformance.oracle import Oracle
-from tests.conformance.scenarios.registry import Case, Refusal
-from tests.conformance.scenarios.stages import STAGES
+from tests.conformance.scenarios.registry import Case, Refusal, cases
+from tests.conformance.scenarios.stages import SHARED, STAGES
 
 __all__ = ["Record", "Stagehand", "perform"]
 
@@ -87,20 +85,25 @@ class Stagehand:
     async def record(self, case: Case) -> Record:
         """What was sent and received; raises what the scenario raised."""
         if case.name not in self._records:
-            try:
-                async with self._stage(case) as url:
-                    self._records[case.name] = await perform(case, url)
-            except Exception as failure:  # noqa: BLE001 - whatever it is, every test that asks is told
-                self._records[case.name] = failure
+            await self._play(case)
         outcome = self._records[case.name]
         if isinstance(outcome, BaseException):
             raise outcome
         return outcome
 
-    @asynccontextmanager
-    async def _stage(self, case: Case) -> AsyncIterator[str]:
-        if case.scenario.stage == "plain":
-            yield self.server_url
-        else:
-            async with STAGES[case.scenario.stage]() as url:
-                yield url
+    async def _play(self, case: Case) -> None:
+        stage = case.scenario.stage
+        if stage == "plain":
+            await self._perform(case, self.server_url)
+            return
+        # A server takes longer to start than these scenarios to play.
+        others = [other for other in cases() if other.scenario.stage == stage] if stage in SHARED else [case]
+        async with STAGES[stage]() as url:
+            for other in others:
+                await self._perform(other, url)
+
+    async def _perform(self, case: Case, url: str) -> None:
+        try:
+            self._records[case.name] = await perform(case, url)
+        except Exception as failure:  # noqa: BLE001 - whatever it is, every test that asks is told
+            self._records[case.name] = failure

@@ -12,7 +12,7 @@ from tests.conformance.client import bare_socket
 from tests.conformance.scenarios.registry import Stage
 from tests.fakes.openai_api import FakeOpenAI, TranscriptionReply
 
-__all__ = ["STAGES", "UNHEARD", "plain_settings"]
+__all__ = ["SHARED", "STAGES", "UNHEARD", "plain_settings"]
 
 UNHEARD = "remote/down"  # a transcription model that fails
 
@@ -91,3 +91,6 @@ STAGES: Mapping[Stage, Callable[[], AbstractAsyncContextManager[str]]] = {
     "full server": lambda: _taken(ServerSettings(limits=Limits(max_sessions=1))),
     "full key": lambda: _taken(ServerSettings(quotas=QuotaSettings(concurrent_sessions=1))),
 }
+
+# Where one scenario leaves everything to the next. Of a metered server the first takes all that there is.
+SHARED: frozenset[Stage] = frozenset(STAGES) - {"metered"}
