@@ -7,7 +7,6 @@ Facts about a response that is over are dropped here, in `_running`, and nowhere
 
 import re
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from pipeline.commands import (
@@ -24,11 +23,12 @@ from pipeline.commands import (
     ToolCallOpened,
 )
 from pipeline.core.calls import Approved
-from pipeline.core.context import build_messages, request_tokens
+from pipeline.core.context import build_messages
 from pipeline.core.heard import HeardReplies
 from pipeline.core.listings import Listings, Offer
 from pipeline.core.reconfiguring import check_change
 from pipeline.core.response import Response
+from pipeline.core.running import Clip, Running
 from pipeline.core.speculation import Fact, Speculator
 from pipeline.core.state import State
 from pipeline.core.truncation import ContextKeeper
@@ -40,7 +40,7 @@ from pipeline.effects import (
     StopPlayback,
 )
 from pipeline.errors import InvalidRequest
-from pipeline.events import ResponseStatus, StatusDetails, Usage
+from pipeline.events import ResponseStatus, StatusDetails
 from pipeline.items import InputAudio, Item, ItemReference, ItemStatus, MessageItem
 from providers.contracts import LlmRequest, TextPart, UserMessage
 from providers.errors import ContextTooLongError
@@ -49,37 +49,12 @@ __all__ = ["Clip", "Responder"]
 
 _CALL_ID = re.compile(r"[a-zA-Z0-9_-]{1,32}")  # what the wire allows; some servers make longer ones
 
-Clip = tuple[str, int]  # a spoken part: item id and content index
-
-
-@dataclass(slots=True)
-class _Running:
-    response: Response
-    context: list[Item]  # as it was when the response was created
-    waiting: set[Clip]  # transcripts that the generation needs
-    explicit: bool = False  # whether the client put the context together, item by item
-    automatic: str | None = None  # the item whose turn it answers, when nobody asked for it
-    note: str | None = None  # what the model is told beside the conversation
-    offer: Offer | None = None  # the tools of the present round, once the generation has started
-    request: LlmRequest | None = None  # likewise
-    finished: GenerationFinished | None = None  # once the model has said everything
-    speaking: bool = False  # the voice has yet to finish
-    goes_on: bool = False  # the model is asked again once the server's own tools have answered
-    rounds: int = 0  # that are over
-    counted: list[Usage] = field(default_factory=list)  # what those have used
-    counted_chars: int = 0  # that they have written
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether nothing keeps the model from being asked."""
-        return self.request is None and not self.waiting and not self.response.awaits_tools
-
 
 class Responder:
     def __init__(self, state: State, is_pending: Callable[[str, int], bool]) -> None:
         self._state = state
         self._is_pending = is_pending
-        self._responses: dict[str, _Running] = {}
+        self._responses: dict[str, Running] = {}
         self._heard = HeardReplies(state)
         self._contexts = ContextKeeper(state.catalog, state.conversation)
         self._prepared = Speculator(state)
@@ -162,7 +137,7 @@ class Responder:
             for index, part in enumerate(item.content)
             if isinstance(part, InputAudio) and self._is_pending(item.id, index)
         }
-        running = _Running(response, context, waiting, explicit, automatic, note)
+        running = Running(response, context, waiting, explicit, automatic, note)
         self._responses[response.id] = running
         response.announce(self._state.now)
         for call in approved:
@@ -170,11 +145,11 @@ class Responder:
             response.run_approved(call)
         self._generate_if_ready(running)
 
-    def _generate_if_ready(self, running: _Running) -> None:
+    def _generate_if_ready(self, running: Running) -> None:
         if running.is_ready:
             self._generate(running)
 
-    def _generate(self, running: _Running) -> None:
+    def _generate(self, running: Running) -> None:
         response, config = running.response, running.response.config
         if running.automatic is not None and not self._was_heard(running):
             # A cough or a noise: there is nothing to answer, and a model made to would invent something.
@@ -194,7 +169,7 @@ class Responder:
         if not self._adopt(running, order):
             self._state.do(order)
 
-    def _next_offer(self, running: _Running) -> Offer:
+    def _next_offer(self, running: Running) -> Offer:
         """The tools of the round that begins."""
         if running.offer is None:
             return self.listings.offer(running.response.config)
@@ -228,7 +203,7 @@ class Responder:
         """The item with what became known of it since the response was created."""
         return self._state.conversation.get(item.id) or item
 
-    def _was_heard(self, running: _Running) -> bool:
+    def _was_heard(self, running: Running) -> bool:
         item = self._state.conversation.get(running.automatic or "")
         if not isinstance(item, MessageItem):
             return False  # deleted before it could be answered
@@ -262,7 +237,7 @@ class Responder:
         """Drop what was prepared, if anything was."""
         self._prepared.revoke(outcome)
 
-    def _adopt(self, running: _Running, order: StartGeneration) -> bool:
+    def _adopt(self, running: Running, order: StartGeneration) -> bool:
         """Tell the response what was prepared for it, if it is just what would be asked for now."""
         facts = self._prepared.use(running.response, order)
         for fact in facts or ():
@@ -275,8 +250,7 @@ class Responder:
         for running in list(self._responses.values()):
             if clip not in running.waiting:
                 continue
-            running.waiting.discard(clip)
-            running.context = [_with_transcript(item, clip, text) for item in running.context]
+            running.learn(clip, text)
             self._generate_if_ready(running)
 
     def transcription_broke(self, clip: Clip, code: str, message: str) -> None:
@@ -286,10 +260,10 @@ class Responder:
 
     # --- generation -----------------------------------------------------------------------------------
 
-    def _running(self, response_id: str) -> _Running | None:
+    def _running(self, response_id: str) -> Running | None:
         return self._responses.get(response_id)
 
-    def _writing(self, response_id: str) -> _Running | None:
+    def _writing(self, response_id: str) -> Running | None:
         """The response whose model is at work."""
         running = self._running(response_id)
         if running is None or running.request is None or running.finished is not None:
@@ -371,24 +345,17 @@ class Responder:
             running.response.tool_answered(fact.call_id, fact.output, fact.failure)
             self._advance(running)
 
-    def _advance(self, running: _Running) -> None:
+    def _advance(self, running: Running) -> None:
         """Go on once the model, the voice and the server's own tools are done: another round, or the end."""
-        is_writing = running.request is not None and running.finished is None
-        if is_writing or running.speaking or running.response.awaits_tools:
+        if running.is_busy:
             return
         if not running.goes_on or running.rounds >= self._state.limits.max_tool_rounds:
             self._complete(running)
             return
         message_id = running.response.message_id
-        running.context = [*running.context, *running.response.next_round()]
+        running.next_round()
         if message_id is not None:
             self._heard.message_closed(message_id)
-        if running.request is not None:  # else the calls were made before the model was asked at all
-            running.counted.append(_usage_of_round(running))
-            running.rounds += 1
-        running.counted_chars = running.response.chars
-        running.goes_on, running.automatic = False, None
-        running.request = running.finished = None
         self._generate_if_ready(running)
 
     def failed(self, fact: GenerationFailed) -> None:
@@ -423,20 +390,20 @@ class Responder:
             state.do(StopPlayback(state.playback.ends_at - state.now))
             state.playback.stop(state.now)
 
-    def _fail(self, running: _Running, code: str, message: str) -> None:
+    def _fail(self, running: Running, code: str, message: str) -> None:
         self._stop(running, "failed", StatusDetails(code=code, message=message))
 
-    def _stop_if_endless(self, running: _Running) -> None:
+    def _stop_if_endless(self, running: Running) -> None:
         limits, response = self._state.limits, running.response
         if response.chars > limits.max_reply_chars or response.items > limits.max_output_items:
             self._stop(running, "incomplete", StatusDetails(reason="max_output_tokens"))
 
-    def _stop(self, running: _Running, status: ResponseStatus, details: StatusDetails) -> None:
+    def _stop(self, running: Running, status: ResponseStatus, details: StatusDetails) -> None:
         if running.request is not None or running.response.awaits_tools:
             self._state.do(StopGeneration(running.response.id))
         self._close(running, status, details)
 
-    def _complete(self, running: _Running) -> None:
+    def _complete(self, running: Running) -> None:
         assert running.finished is not None
         match running.finished.reason:
             case "length":
@@ -446,10 +413,10 @@ class Responder:
             case _:
                 self._close(running, "completed")
 
-    def _close(self, running: _Running, status: ResponseStatus, details: StatusDetails | None = None) -> None:
+    def _close(self, running: Running, status: ResponseStatus, details: StatusDetails | None = None) -> None:
         response = running.response
         message_id = response.message_id
-        response.close(status, _usage(running), details)
+        response.close(status, running.usage(), details)
         del self._responses[response.id]
         if response.in_conversation:
             self._state.idle_since = max(self._state.now, self._state.playback.ends_at)
@@ -481,37 +448,5 @@ class Responder:
         self._contexts.forget(item_id)
         for running in list(self._responses.values()):
             running.response.item_deleted(item_id)
-            kept = {clip for clip in running.waiting if clip[0] != item_id}
-            if kept != running.waiting:
-                running.waiting = kept
-                running.context = [item for item in running.context if item.id != item_id]
-                self._generate_if_ready(running)
-
-
-def _with_transcript(item: Item, clip: Clip, text: str) -> Item:
-    item_id, index = clip
-    if item.id != item_id or not isinstance(item, MessageItem):
-        return item
-    content = (*item.content[:index], InputAudio(text), *item.content[index + 1 :])
-    return replace(item, content=content)
-
-
-def _usage(running: _Running) -> Usage:
-    """What all rounds have used."""
-    rounds = running.counted
-    if running.request is not None or not rounds:
-        rounds = [*rounds, _usage_of_round(running)]
-    return Usage(
-        sum(used.input_tokens for used in rounds),
-        sum(used.output_tokens for used in rounds),
-        sum(used.cached_tokens for used in rounds),
-    )
-
-
-def _usage_of_round(running: _Running) -> Usage:
-    """What the provider counted; an estimate where it did not, or was stopped before it could."""
-    if running.finished is not None and running.finished.usage is not None:
-        usage = running.finished.usage
-        return Usage(usage.input_tokens, usage.output_tokens, usage.cached_tokens)
-    read = request_tokens(running.request) if running.request else 0
-    return Usage(read, -(-(running.response.chars - running.counted_chars) // 4))
+            running.drop(item_id)
+            self._generate_if_ready(running)

@@ -79,6 +79,10 @@ class SocketWire:
         return await self.socket.recv()
 
 
+# Events of a response that name only their item.
+_BY_ITEM = ("conversation.item.added", "conversation.item.done", "response.mcp_call.")
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """One response, from response.created to response.done."""
@@ -259,11 +263,7 @@ class Talk:
             if event.get("response", {}).get("id") == id:
                 response = event["response"]
                 events.append(event)
-            elif event.get("response_id") == id or (
-                event["type"] in ("conversation.item.added", "conversation.item.done") and item["id"] in items
-            ):
-                events.append(event)
-            elif event["type"].startswith("response.mcp_call.") and event["item_id"] in items:
+            elif event.get("response_id") == id or _item_of(event) in items:
                 events.append(event)
         return Reply(events, response)
 
@@ -273,6 +273,13 @@ class Talk:
             await self.send("conversation.item.retrieve", item_id=id)
             (await self.until("conversation.item.retrieved"))[-1]
         return list(self.oracle.sequence.order)
+
+
+def _item_of(event: Event) -> str | None:
+    """The item of an event that names only that, not the response that it belongs to."""
+    if not event["type"].startswith(_BY_ITEM):
+        return None
+    return str(event["item_id"] if "item_id" in event else event["item"]["id"])
 
 
 def _answers(event: Event, event_id: str) -> bool:
