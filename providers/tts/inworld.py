@@ -16,6 +16,7 @@ from providers.tts.inworld_shape import (
     SPEEDS,
     TAGS,
     VOICES,
+    Steering,
     chunk_pcm,
     chunk_words,
     is_direction,
@@ -73,7 +74,7 @@ class InworldTts:
         )
         stream = speak(
             self._pool,
-            _Wire(settings),
+            _Wire(settings, Steering(options.settings)),
             text,
             rate=SAMPLE_RATE,
             provider=self._http.provider,
@@ -96,7 +97,8 @@ def open_pool(http: HttpClient) -> SocketPool:
 class _Wire:
     """One reply as a context."""
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
+    def __init__(self, settings: Mapping[str, Any], steering: Steering) -> None:
+        self._steering = steering
         # What is sent is flushed by us, so the service need not decide when it has enough.
         self._settings = {**settings, "bufferCharThreshold": MAX_PIECE_CHARS}
 
@@ -125,12 +127,14 @@ class _Wire:
         await self._tell(socket, {"close_context": {}})
 
     async def _say(self, socket: Socket, text: str) -> None:
-        for piece in pieces(text):
+        longest = self._steering.max_chars
+        for piece in pieces(text, longest):
             self._words.add(piece)
             self._chars += len(piece)
             self._ends.append(self._chars)
             # Pieces are joined as they are: a missing space would join two words.
-            spaced = piece if piece[-1].isspace() or len(piece) == MAX_PIECE_CHARS else piece + " "
+            spaced = piece if piece[-1].isspace() or len(piece) == longest else piece + " "
+            spaced = self._steering.applied(spaced)
             await self._tell(socket, {"send_text": {"text": spaced, "flush_context": {}}})
 
     async def cancel(self, socket: Socket) -> bool:

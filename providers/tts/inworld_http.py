@@ -16,6 +16,7 @@ from providers.tts.inworld_shape import (
     SPEEDS,
     TAGS,
     VOICES,
+    Steering,
     chunk_pcm,
     chunk_words,
     is_direction,
@@ -69,12 +70,13 @@ class InworldHttpTts:
         settings = speech_settings(
             self._model, options, temperature=self._temperature, delivery_mode=self._delivery_mode
         )
-        reply = _Reply()
+        reply, steering = _Reply(), Steering(options.settings)
         async for segment in _with_directions(text):
-            for piece in pieces(segment):
+            for piece in pieces(segment, steering.max_chars):
                 reply.begin(piece)
                 if piece.strip():
-                    async with aclosing(self._piece({"text": piece.strip(), **settings}, reply)) as chunks:
+                    body = {"text": steering.applied(piece.strip()), **settings}
+                    async with aclosing(self._piece(body, reply)) as chunks:
                         async for chunk in chunks:
                             yield chunk
                 if (border := reply.end()) is not None:

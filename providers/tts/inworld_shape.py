@@ -15,6 +15,7 @@ __all__ = [
     "SPEEDS",
     "TAGS",
     "VOICES",
+    "Steering",
     "chunk_pcm",
     "chunk_words",
     "is_direction",
@@ -27,10 +28,13 @@ __all__ = [
 SAMPLE_RATE = 24_000  # Hertz
 SPEEDS = (0.5, 1.5)
 MAX_PIECE_CHARS = 1000  # of one message; one request over HTTP may have twice as many
+MAX_DIRECTION_CHARS = 207  # "[speak", what follows it, and "]"
 DELIVERY_MODES = ("STABLE", "BALANCED", "CREATIVE")
 
 # Sounds such as [laugh] and directions such as [speak softly]; not the text of a link, nor a footnote.
 TAGS = r"\[[A-Za-z][^\[\]()\n]{0,199}\](?!\()"
+
+_STEERING = re.compile(r"\s*(\[speak\b[^\[\]()\n]{0,199}\])(?!\()", re.IGNORECASE)
 
 _NAMES = (
     "Alex Ashley Clive Craig Deborah Dennis Edward Elizabeth Hades Jason Julia Luna Mark Olivia Priya Ronald"
@@ -51,6 +55,31 @@ def is_voice(voice: str) -> bool:
 def is_direction(text: str) -> bool:
     """Whether a text holds nothing but tags: they say how to speak what comes behind them."""
     return not re.sub(TAGS, "", text).strip()
+
+
+class Steering:
+    """Has a reply spoken to its end as the direction at its beginning says, where the client wants that.
+
+    `steering_handling` among the client's settings: "repeat_each_chunk", or else it holds for its own piece.
+    """
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self._repeats = choice(settings, "steering_handling", ("REPEAT_EACH_CHUNK",)) is not None
+        self._direction = ""
+
+    @property
+    def max_chars(self) -> int:
+        """Of a piece, so that the direction has room in its message."""
+        return MAX_PIECE_CHARS - (MAX_DIRECTION_CHARS + 1 if self._repeats else 0)
+
+    def applied(self, piece: str) -> str:
+        """The piece as it is sent. A direction of its own replaces the one before."""
+        if not self._repeats:
+            return piece
+        if own := _STEERING.match(piece):
+            self._direction = own[1]
+            return piece
+        return f"{self._direction} {piece.lstrip()}" if self._direction and piece.strip() else piece
 
 
 def own_name(voice: str) -> str:
@@ -89,10 +118,10 @@ def speech_settings(
     return body
 
 
-def pieces(text: str) -> Iterator[str]:
+def pieces(text: str, longest: int = MAX_PIECE_CHARS) -> Iterator[str]:
     """The text in pieces that one message may hold, cut at spaces where there are any."""
-    while len(text) > MAX_PIECE_CHARS:
-        cut = text.rfind(" ", 1, MAX_PIECE_CHARS) + 1 or MAX_PIECE_CHARS
+    while len(text) > longest:
+        cut = text.rfind(" ", 1, longest) + 1 or longest
         yield text[:cut]
         text = text[cut:]
     if text:

@@ -146,6 +146,50 @@ def _spoken(exchange: Exchange) -> str:
     return "".join(message["send_text"]["text"] for message in exchange.texts if "send_text" in message)
 
 
+def said(fake: FakeInworld, transport: str) -> list[str]:
+    """The texts that were sent, piece by piece."""
+    if transport == "http":
+        return [request.body["text"] for request in fake.speech.requests]
+    texts = [message["send_text"]["text"] for message in fake.exchanges[-1].texts if "send_text" in message]
+    return [text.strip() for text in texts]
+
+
+@both
+@pytest.mark.parametrize(
+    ("handling", "directed"),
+    [("repeat_each_chunk", "[speak softly] "), ("emit_once", ""), (None, ""), (5, "")],
+)
+async def test_a_direction_may_hold_for_the_whole_reply(
+    fake: FakeInworld, make: Make, transport: str, handling: Any, directed: str
+) -> None:
+    options = TtsOptions("Dennis", settings={"steering_handling": handling})
+    reply = ("[speak softly] ", "Hello there. ", "[laugh] Bye. ", "[speak loudly] Wait! ", "Really.")
+
+    chunks = await collect(make(transport=transport), *reply, options=options)
+
+    assert said(fake, transport) == [
+        "[speak softly] Hello there.",
+        f"{directed}[laugh] Bye.",
+        "[speak loudly] Wait!",
+        f"{directed and '[speak loudly] '}Really.",
+    ]
+    assert marks_of(chunks)[-1].chars == len("".join(reply))  # of the text as it was written
+
+
+@both
+async def test_a_direction_has_room_in_every_message(fake: FakeInworld, make: Make, transport: str) -> None:
+    options = TtsOptions("Dennis", settings={"steeringHandling": "repeat_each_chunk"})
+    direction = f"[speak {'s' * 190}]"
+    reply = (direction, " Hi. ", "word " * 500)
+
+    await collect(make(transport=transport), *reply, options=options)
+
+    texts = said(fake, transport)
+    assert max(map(len, texts)) <= 1000
+    assert all(text.startswith(f"{direction} ") for text in texts)
+    assert " ".join(text.removeprefix(direction) for text in texts).split() == "".join(reply[1:]).split()
+
+
 @both
 async def test_only_white_space_is_silence(fake: FakeInworld, make: Make, transport: str) -> None:
     chunks = await collect(make(transport=transport), "  ", "\n")
