@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 from providers.contracts import Tts, Voice
 from providers.errors import ProviderError, UnknownModelError
@@ -20,7 +20,7 @@ from providers.registry import Registry
 from providers.remote import RemoteProvider
 from providers.router import WithRouters
 
-__all__ = ["Gender", "ListedVoice", "VoiceLists"]
+__all__ = ["Gender", "ListedVoice", "VoiceLists", "gently"]
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +29,7 @@ FAILED_S = 10.0  # nor one that could not be had
 DEADLINE_S = 5.0  # for all pages of one account; people wait for this
 MAX_VOICES = 20_000  # of one provider, far more than services give
 
+T = TypeVar("T")
 Gender = Literal["MALE", "FEMALE", ""]
 
 # What tells the sex of a name: the variant that eSpeak speaks it with, such as "en-us+f2".
@@ -78,14 +79,22 @@ class VoiceLists:
         self._clock = clock
         self._deadline = deadline
         self._accounts: dict[str, _Account] = {}
+        self._made_of: list[object] = []
+        self._all: tuple[ListedVoice, ...] = ()
 
     async def all(self) -> tuple[ListedVoice, ...]:
-        """Those of the default model first. Never raises for a provider that fails."""
+        """Those of the default model first; the same object while nothing has changed. Never raises for a
+        provider that fails."""
         providers = {name: _upstream(found) for name, found in self._registry.providers.items()}
         named = [(name, found) for name, found in providers.items() if isinstance(found, VoiceLister)]
         lists = await asyncio.gather(*(self._account(name, provider) for name, provider in named))
         accounts = {name: found for (name, _), found in zip(named, lists, strict=True)}
-        return await asyncio.to_thread(lambda: tuple(self._merged(accounts)))
+        engines = await asyncio.to_thread(lambda: dict(self._engines()))
+        made_of: list[object] = [*lists, *engines, *(engine.voices for engine in engines.values())]
+        if made_of != self._made_of:
+            self._all = await asyncio.to_thread(lambda: tuple(self._merged(engines, accounts)))
+            self._made_of = made_of
+        return self._all
 
     async def _account(self, name: str, lister: VoiceLister) -> tuple[Voice, ...] | None:
         account = self._accounts.setdefault(name, _Account())
@@ -106,32 +115,40 @@ class VoiceLists:
                 account.good_until = self._clock() + fresh
         return account.voices
 
-    def _merged(self, accounts: Mapping[str, tuple[Voice, ...] | None]) -> Iterator[ListedVoice]:
+    def _engines(self) -> Iterator[tuple[str, Tts]]:
+        """The speech models to be listed, by canonical name, the default one first."""
         registry = self._registry
-        default = registry.defaults.tts
-        names = {default: None} | {
-            f"{provider}/{model.id}": None
-            for provider, found in registry.providers.items()
-            for model in found.models()
-            if model.kind == "tts" and self._is_cheap(found, f"{provider}/{model.id}")
-        }
-        speakers: dict[str, dict[str, list[str]]] = {}  # provider -> voice -> its models
-        known: dict[tuple[str, str], Voice] = {}
-        for name in names:
+        names = [registry.defaults.tts]
+        for provider, found in registry.providers.items():
+            names += [f"{provider}/{model.id}" for model in found.models() if model.kind == "tts"]
+        for name in dict.fromkeys(names):
             try:
-                engine = registry.tts(name)
+                if name == registry.defaults.tts or self._is_cheap(name):
+                    yield name, registry.tts(name)
             except (ProviderError, UnknownModelError) as error:
                 log.warning("the voices of %s cannot be listed: %s", name, error)
-                continue
+
+    def _is_cheap(self, name: str) -> bool:
+        """Whether asking for an engine loads nothing; the name of a router only has voices of others."""
+        provider = self._registry.providers[name.partition("/")[0]]
+        return isinstance(_upstream(provider), RemoteProvider) or self._registry.is_loaded(name)
+
+    def _merged(
+        self, engines: Mapping[str, Tts], accounts: Mapping[str, tuple[Voice, ...] | None]
+    ) -> Iterator[ListedVoice]:
+        default = self._registry.defaults.tts
+        speakers: dict[tuple[str, str], list[str]] = {}  # a provider's voice -> the models that speak with it
+        known: dict[tuple[str, str], Voice] = {}
+        for name, engine in engines.items():
             provider = name.partition("/")[0]
             voices = _voices_of(engine, accounts.get(provider))
             if name == default:
                 yield from self._names_of_others(engine, voices)
             for voice in voices:
                 known.setdefault((provider, voice.id), voice)
-                speakers.setdefault(provider, {}).setdefault(voice.id, []).append(name)
-        for (provider, id), voice in known.items():
-            models = tuple(speakers[provider][id])
+                speakers.setdefault((provider, voice.id), []).append(name)
+        for (provider, id), voice in gently(known.items()):
+            models = tuple(speakers[provider, id])
             yield ListedVoice(
                 id,
                 voice.name,
@@ -142,10 +159,6 @@ class VoiceLists:
                 gender=_gender(id, voice.name),
                 is_default=default in models,
             )
-
-    def _is_cheap(self, provider: Provider, name: str) -> bool:
-        """Whether asking for an engine loads nothing; the name of a router only has voices of others."""
-        return isinstance(_upstream(provider), RemoteProvider) or self._registry.is_loaded(name)
 
     def _names_of_others(self, engine: Tts, own: Iterable[Voice]) -> Iterator[ListedVoice]:
         """The names of OpenAI's and Inworld's voices, and of the settings, where they mean a voice of this
@@ -181,6 +194,15 @@ class VoiceLists:
             )
 
 
+def gently(things: Iterable[T]) -> Iterator[T]:
+    """The same, for a thread that has thousands of things to work on beside the event loop: without a break
+    now and then it would keep the interpreter for 5 ms at a time."""
+    for number, thing in enumerate(things):
+        if number % 16 == 0:
+            time.sleep(0)
+        yield thing
+
+
 def _upstream(provider: Provider) -> object:
     """The service that is asked, without the routers under its name."""
     return provider.own if isinstance(provider, WithRouters) else provider
@@ -189,7 +211,7 @@ def _upstream(provider: Provider) -> object:
 def _voices_of(engine: Tts, account: tuple[Voice, ...] | None) -> tuple[Voice, ...]:
     """What one engine may be asked for; an account knows better than the engine what it has."""
     listed = (engine.voices or ()) if account is None else account
-    return tuple({voice.id: voice for voice in listed if engine.knows_voice(voice.id)}.values())
+    return tuple({voice.id: voice for voice in gently(listed) if engine.knows_voice(voice.id)}.values())
 
 
 def _gender(id: str, name: str) -> Gender:
