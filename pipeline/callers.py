@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from pipeline.config import SessionConfig
+from pipeline.extensions import spelled
 from providers.contracts import Caller
 
 __all__ = ["caller_of"]
@@ -16,7 +17,7 @@ def caller_of(session_id: str, config: SessionConfig) -> Caller:
     given = config.provider_data
     if not isinstance(given, Mapping):
         return Caller(session_id)
-    user = given.get("user_id")
+    user = spelled(given, "user_id")
     metadata = given.get("metadata")
     known = metadata if isinstance(metadata, Mapping) else {}
     pairs = [(name, value) for name, value in known.items() if isinstance(name, str) and _is_plain(value)]

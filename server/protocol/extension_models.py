@@ -210,7 +210,7 @@ class Memory(_Part):
     turn_interval: Annotated[int, Field(ge=1, le=1000)] | None = None
     max_memory_length: Annotated[int, Field(ge=1, le=20_000)] | None = None
     max_transcript_items: Annotated[int, Field(ge=1, le=1000)] | None = None
-    max_facts: Annotated[int, Field(ge=0, le=200)] | None = None
+    max_facts: Annotated[int, Field(ge=0, le=100)] | None = None
     trim_after_summarize: Switch = None
     state: MemoryState | None = None
 

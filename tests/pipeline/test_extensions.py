@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.callers import caller_of
 from pipeline.config import SessionConfig, merge
 from pipeline.core.clauses import cutter_for
 from pipeline.core.speech_style import speech_style
@@ -22,7 +23,7 @@ from pipeline.extensions import (
     other_spelling,
 )
 from pipeline.sampling import generation_settings
-from providers.contracts import LlmRequest
+from providers.contracts import Caller, LlmRequest
 from tests.chance import examples
 from tests.pipeline.playbook import session_config
 
@@ -108,6 +109,16 @@ def test_many_small_updates_cannot_make_a_session_keep_much() -> None:
 
     assert (refused.value.code, refused.value.param) == ("string_above_max_length", "session.providerData")
     assert len(merge(config, {"provider_data": {"name1": None, "another": "x"}}).provider_data) == 64
+
+
+def test_what_the_server_remembers_has_room_beside_what_the_client_keeps() -> None:
+    config = session_config({"provider_data": {"mine": "x" * 60_000}})
+
+    config = merge(config, {"provider_data": {"memory": {"state": {"facts": ["x" * 60_000]}}}})
+    with pytest.raises(InvalidRequest):
+        merge(config, {"provider_data": {"memory": {"state": {"summary": "x" * 6_000}}}})
+    with pytest.raises(InvalidRequest):
+        merge(config, {"provider_data": {"memory": {"prompt": "x" * 6_000}}})
 
 
 @pytest.mark.parametrize(
@@ -242,6 +253,13 @@ def test_efforts_are_read_as_services_spell_them(effort: str, read: str | None) 
 )
 def test_biases_may_come_as_a_list(given: Any, read: Any) -> None:
     assert generation_settings(writing({"logitBias": given})).get("logit_bias") == read
+
+
+@pytest.mark.parametrize("name", ["user_id", "userId"])
+def test_routers_know_the_user_by_either_spelling(name: str) -> None:
+    config = session_config({"provider_data": {name: "ann", "metadata": {"userId": "bob"}}})
+
+    assert caller_of("sess", config) == Caller("sess", "ann", {"userId": "bob"})
 
 
 def test_the_voice_is_told_what_the_client_asks_of_it() -> None:

@@ -205,7 +205,7 @@ def test_a_known_member_of_another_type_is_refused(path: tuple[str, ...]) -> Non
         ("memory.turn_interval", 0, "integer_below_min_value"),
         ("memory.turn_interval", 2.5, "invalid_type"),
         ("memory.turnInterval", 0, "integer_below_min_value"),
-        ("memory.max_facts", 201, "integer_above_max_value"),
+        ("memory.max_facts", 101, "integer_above_max_value"),
         ("memory.state.version", -1, "integer_below_min_value"),
         ("memory.state.context_text", "x" * 20_001, "string_above_max_length"),
         ("stt.vad_threshold", 1.1, "decimal_above_max_value"),
