@@ -24,6 +24,7 @@ from pipeline.effects import (
     ReportFirstOutput,
     ReportRoute,
     ReportSpeculation,
+    ReportToolCall,
     ReportTurnDecision,
 )
 from pipeline.events import (
@@ -110,6 +111,15 @@ class Metrics:
             ["stage", "model", "code"],
             registry=registry,
         )
+        self._tool_calls = Counter(
+            "parley_tool_calls",
+            "Calls that the server made for language models.",
+            ["kind", "outcome"],
+            registry=registry,
+        )
+        self._tool_seconds = Counter(
+            "parley_tool_seconds", "Time that such calls took.", ["kind", "outcome"], registry=registry
+        )
         self._errors = Counter(
             "parley_errors", "Errors that clients were told of.", ["where", "code"], registry=registry
         )
@@ -181,6 +191,10 @@ class Metrics:
                 for attempt in route.attempts:
                     if attempt.error is not None:
                         self._route_failures.labels(stage, attempt.model, attempt.error).inc()
+            case ReportToolCall(_, tool, outcome, seconds):
+                kind = tool.partition("/")[0]  # labels and names are the clients' own, and may be many
+                self._tool_calls.labels(kind, outcome).inc()
+                self._tool_seconds.labels(kind, outcome).inc(seconds)
             case ReportFirstOutput(_, seconds):
                 self._first_output.observe(seconds)
 

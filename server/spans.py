@@ -17,6 +17,7 @@ from pipeline.effects import (
     ReportFirstOutput,
     ReportRoute,
     ReportSpeculation,
+    ReportToolCall,
     StartGeneration,
     StartUtterance,
     TranscribeClip,
@@ -109,6 +110,9 @@ class SessionTracer:
                 self._dismissed(reason, start_ms, end_ms)
             case ReportRoute(stage, subject_id, route):
                 self._routed(stage, subject_id, route)
+            case ReportToolCall(response_id, tool, outcome, seconds):
+                span = _Open("tool", response_id, self._clock() - seconds)
+                self._write_span(span, outcome, [], {}, tool=tool)
 
     def _heard(self, event: Event) -> None:
         match event:

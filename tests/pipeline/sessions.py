@@ -16,6 +16,7 @@ from pipeline.session import Player, Session
 from pipeline.stages.contracts import Host, Stage
 from pipeline.turn_taking import TurnTaking
 from providers.contracts import TurnModel, Vad
+from providers.tools.contracts import Toolbox
 from tests.pipeline.playbook import PLAIN, session_config
 from tests.pipeline.scripted import GUARD_S, Engines, Heard, LoudnessVad
 
@@ -42,6 +43,7 @@ async def opened(
     player: Player | None = None,
     rules: Rules | None = None,
     stages: Sequence[Callable[[Host], Stage]] = (),
+    toolbox: Toolbox | None = None,
 ) -> AsyncIterator[tuple[Session, Heard]]:
     """A session with one client; afterwards nothing may be left of it."""
     before = asyncio.all_tasks()
@@ -62,6 +64,7 @@ async def opened(
             turn_taking=turn_taking,
             rules=rules,
             stages=stages,
+            toolbox=toolbox,
         ) as session,
     ):
         client = Heard()

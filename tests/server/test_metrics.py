@@ -21,6 +21,7 @@ from pipeline.effects import (
     ReportFirstOutput,
     ReportRoute,
     ReportSpeculation,
+    ReportToolCall,
     ReportTurnDecision,
 )
 from pipeline.errors import InvalidRequest
@@ -155,6 +156,8 @@ def told_everything() -> str:
         metrics.saw(ReportDismissal("echo", 100, 900))
         metrics.saw(Emit(ResponseDone(done)))
         metrics.saw(ReportRoute("llm", "resp_1", ROUTE))
+        metrics.saw(ReportToolCall("resp_1", "mcp/shop/find", "completed", 0.5))
+        metrics.saw(ReportToolCall("resp_1", "web_search", "failed", 1.25))
         metrics.ignored_member()
         metrics.quota_refused("tokens")
         metrics.admission_refused("invalid_api_key")
@@ -191,6 +194,10 @@ def test_everything_is_counted_under_its_name() -> None:
         'parley_speculation_seconds_total{outcome="used"}': 1.75,
         'parley_routed_total{model="lab/large",router="support",stage="llm"}': 1,
         'parley_route_failures_total{code="provider_timeout",model="lab/small",stage="llm"}': 1,
+        'parley_tool_calls_total{kind="mcp",outcome="completed"}': 1,
+        'parley_tool_calls_total{kind="web_search",outcome="failed"}': 1,
+        'parley_tool_seconds_total{kind="mcp",outcome="completed"}': 0.5,
+        'parley_tool_seconds_total{kind="web_search",outcome="failed"}': 1.25,
         'parley_interruptions_dismissed_total{reason="echo"}': 1,
         'parley_errors_total{code="provider_timeout",where="transcription"}': 1,
         'parley_errors_total{code="server_error",where="event"}': 1,

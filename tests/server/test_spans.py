@@ -16,6 +16,7 @@ from pipeline.commands import (
     GenerationFinished,
     StartSession,
     TextGenerated,
+    ToolAnswered,
     ToolCallGenerated,
     ToolCallOpened,
     TranscriptGrew,
@@ -27,6 +28,7 @@ from pipeline.config import Patch
 from pipeline.core.engine import Engine
 from pipeline.items import FunctionCallOutput
 from pipeline.ticks import TICK_RATE
+from pipeline.tools import ServerTools, WebSearch
 from providers.contracts import LlmUsage
 from server.spans import SessionTracer
 from tests.pipeline.playbook import FakeCatalog, counting_ids, session_config, user
@@ -55,7 +57,9 @@ WITHOUT_CONTENT = {
 class Traced:
     """A session that writes instead of speaking and listens when it is told to."""
 
-    def __init__(self, tracing: Any = "auto", *, content: bool = False) -> None:
+    def __init__(
+        self, tracing: Any = "auto", *, content: bool = False, server_tools: ServerTools | None = None
+    ) -> None:
         patch: Patch = {
             "tracing": tracing,
             "output_modalities": ("text",),
@@ -64,7 +68,11 @@ class Traced:
         self.spans: list[Any] = []
         self.now = START
         self._engine = Engine(
-            session_config(patch), FakeCatalog(), default_stt="lab/stt", new_id=counting_ids()
+            session_config(patch),
+            FakeCatalog(),
+            default_stt="lab/stt",
+            server_tools=server_tools,
+            new_id=counting_ids(),
         )
         self.tracer = SessionTracer("sess_1", self.spans.append, content=content, clock=lambda: self.now)
         self.tell(StartSession())
@@ -109,6 +117,24 @@ def test_a_response_is_a_span() -> None:
             "prepared_ms": None,
         }
     ]
+
+
+def test_a_tool_that_the_server_runs_is_a_span() -> None:
+    traced = Traced(server_tools=ServerTools(search_engines=("exa",)))
+    traced.tell(UpdateSession({"tools": (WebSearch(),)}), CreateResponse())
+    traced.tell(
+        ToolCallOpened("resp_1", 0, "call_1", "web_search"), GenerationFinished("resp_1", "tool_calls")
+    )
+    traced.tell(ToolAnswered("resp_1", "call_1", "1. Rain"), after=0.5)
+
+    (span,) = traced.spans
+    assert (span["kind"], span["id"], span["tool"], span["status"]) == (
+        "tool",
+        "resp_1",
+        "web_search",
+        "completed",
+    )
+    assert (span["start"], span["duration_ms"]) == (START, 500)
 
 
 def test_a_response_that_did_not_complete_says_why() -> None:
