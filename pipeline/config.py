@@ -213,11 +213,7 @@ def merge(
 def _provider_data(current: Any, patch: Patch, root: str) -> dict[str, Any]:
     """What the client gave so far with `patch` laid over it; raises `InvalidRequest` where it is too much."""
     merged = _laid_over(current if isinstance(current, Mapping) else {}, patch)
-    memory = merged.get("memory")
-    # What the server itself remembers does not count against the client, and has the same room once more.
-    state = memory.get("state") if isinstance(memory, Mapping) else None
-    rest = {**merged, "memory": {**memory, "state": None}} if isinstance(memory, Mapping) else merged
-    if not (has_room(rest) and has_room(state)):
+    if not has_room(merged):
         raise InvalidRequest(
             f"Invalid '{root}.providerData': string above max length. "
             f"Expected at most {MAX_PROVIDER_DATA} characters, with what was given before.",

@@ -111,16 +111,6 @@ def test_many_small_updates_cannot_make_a_session_keep_much() -> None:
     assert len(merge(config, {"provider_data": {"name1": None, "another": "x"}}).provider_data) == 64
 
 
-def test_what_the_server_remembers_has_room_beside_what_the_client_keeps() -> None:
-    config = session_config({"provider_data": {"mine": "x" * 60_000}})
-
-    config = merge(config, {"provider_data": {"memory": {"state": {"facts": ["x" * 60_000]}}}})
-    with pytest.raises(InvalidRequest):
-        merge(config, {"provider_data": {"memory": {"state": {"summary": "x" * 6_000}}}})
-    with pytest.raises(InvalidRequest):
-        merge(config, {"provider_data": {"memory": {"prompt": "x" * 6_000}}})
-
-
 @pytest.mark.parametrize(
     "much",
     [
