@@ -5,7 +5,7 @@
 A response that begins while a list is on its way uses what is known by then.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from pipeline.commands import ListingFailed, ToolsListed
@@ -115,8 +115,15 @@ class Listings:
                             param=f"{param}.providerData.engine",
                         )
 
-    def configure(self, tools: Iterable[Tool]) -> None:
-        """Ask the servers among these that were not asked yet, or are elsewhere now, what they offer."""
+    def configure(self, tools: Collection[Tool]) -> None:
+        """Ask the servers among these that were not asked yet, or are elsewhere now, what they offer.
+
+        One that failed is asked again once its entry has changed, or was away.
+        """
+        named = {entry.label for entry in tools if isinstance(entry, McpTools)}
+        self._known = {
+            label: known for label, known in self._known.items() if label in named or not known.failed
+        }
         for entry in tools:
             if not isinstance(entry, McpTools):
                 continue
