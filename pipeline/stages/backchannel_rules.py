@@ -94,7 +94,7 @@ class BackchannelRules:
 
     def _is_time(self) -> bool:
         settings, at = self._settings, self._at
-        if self._opened is None or self._deciding or self._probably_over:
+        if not settings.enabled or self._opened is None or self._deciding or self._probably_over:
             return False
         if self._count >= settings.max_per_turn:
             return False

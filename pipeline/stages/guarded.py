@@ -102,7 +102,9 @@ class _GuardedHost:
         self._host.tell(event)
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        return self._host.spawn(_survived(work, name), name)
+        task = self._host.spawn(_survived(work, name), name)
+        task.add_done_callback(lambda _: work.close())  # one that is cancelled at once has not begun with it
+        return task
 
 
 async def _survived(work: Coroutine[Any, Any, None], name: str) -> None:

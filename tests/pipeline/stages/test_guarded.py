@@ -1,6 +1,7 @@
 """A stage that breaks costs its session nothing but the stage."""
 
 import asyncio
+import gc
 
 import pytest
 
@@ -78,6 +79,24 @@ async def test_a_task_that_breaks_is_no_more_than_logged(caplog: pytest.LogCaptu
         assert (await ask_for_reply(session, client)).response.status == "completed"
 
     assert ["haste broke" in record.message for record in caplog.records] == [True]
+
+
+async def test_a_task_that_is_cancelled_at_once_leaves_nothing_behind(
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    class Fickle(Clumsy):
+        def configure(self, config: SessionConfig) -> bool:
+            self.host.spawn(asyncio.sleep(10), "nothing").cancel()
+            return False
+
+    async with staged(guarded(lambda host: Fickle(host, "")), Engines(replying("Yes.")), {}) as (
+        session,
+        client,
+    ):
+        await ask_for_reply(session, client)
+    gc.collect()
+
+    assert [str(warning.message) for warning in recwarn] == []
 
 
 async def test_the_session_is_the_same_behind_the_guard() -> None:
