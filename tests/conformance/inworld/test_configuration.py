@@ -315,3 +315,31 @@ async def test_an_unknown_transcription_model_is_refused_and_nothing_is_applied(
     )
     assert model in error["message"]
     assert unchanged == before
+
+
+async def test_the_models_of_inworld_tell_what_the_voice_sounds_like(lab: Lab) -> None:
+    wanted = {
+        "audio": {"input": {"transcription": {"model": "inworld/inworld-stt-1"}}},
+        "providerData": {"stt": {"voice_profile": True}},
+    }
+    async with inworld(lab.url) as talk:
+        await changed(talk, wanted)
+        await changed(talk, {"audio": {"input": {"turn_detection": {"create_response": False}}}})
+        await talk.append(voice() + silence(4_500, RATE))
+        done = (await talk.until(f"{TRANSCRIPTION}.completed"))[-1]
+
+    profile = done["providerData"]["voiceProfile"]
+    assert {"age", "emotion"} <= set(profile)
+    assert all({"label", "confidence"} <= set(guess) for guess in profile["age"])
+
+
+async def test_the_speed_of_the_speech_can_be_chosen(server_url: str) -> None:
+    lengths = []
+    async with inworld(server_url) as talk:
+        for speed in (0.5, 1.0, 1.5):
+            state = await changed(talk, {"audio": {"output": {"speed": speed}}})
+            reply = await talk.ask("[[say One two three four five six seven.]]")
+            assert state["audio"]["output"]["speed"] == speed
+            lengths.append(len(reply.audio))
+
+    assert lengths[0] > 1.5 * lengths[1] > 1.5 * 1.2 * lengths[2]

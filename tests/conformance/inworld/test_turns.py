@@ -142,6 +142,37 @@ async def test_server_vad_takes_all_its_members_and_ends_a_turn_after_the_silenc
     assert words(reply.text)[-2:] == VOICE_WORDS
 
 
+async def test_the_padding_and_the_silence_are_kept_to_the_millisecond(server_url: str) -> None:
+    """The same speech twice; only the borders that were asked for differ."""
+    borders = []
+    for padding, quiet in ((0, 300), (500, 1000)):
+        async with inworld(server_url) as talk:
+            await detect(
+                talk,
+                type="server_vad",
+                prefix_padding_ms=padding,
+                silence_duration_ms=quiet,
+                create_response=False,
+            )
+            await talk.append(silence(1_000, RATE) + voice() + silence(2_000, RATE))
+            events = await talk.until(f"{BUFFER}.speech_stopped")
+            started = next(e for e in events if e["type"] == f"{BUFFER}.speech_started")
+            borders.append((started["audio_start_ms"], events[-1]["audio_end_ms"]))
+
+    (late, short), (early, long) = borders
+    assert (late - early, long - short) == (500, 700)
+
+
+async def test_nothing_crosses_a_threshold_of_one(server_url: str) -> None:
+    async with inworld(server_url) as talk:
+        await detect(talk, type="server_vad", threshold=1.0)
+        await talk.append(voice() + silence(1_500, RATE))
+        await talk.send(f"{BUFFER}.clear")  # answered once the detector has heard all of it
+        events = await talk.until(f"{BUFFER}.cleared")
+
+    assert kinds(events) == [f"{BUFFER}.cleared"]
+
+
 async def test_server_vad_starts_with_the_documented_values(lab: Lab) -> None:
     async with inworld(lab.url) as talk:
         assert await detect(talk, type="server_vad") == {**SERVER, "idle_timeout_ms": None}
