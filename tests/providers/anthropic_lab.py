@@ -83,7 +83,7 @@ def check_shape(body: dict[str, Any]) -> None:
 
 
 def settings(fake: FakeAnthropic, **options: Any) -> ProviderSettings:
-    options = {"base_url": fake.base_url, "first_byte_timeout": 2.0, "gap_timeout": 0.4, **options}
+    options = {"base_url": fake.base_url, "first_byte_timeout": 10.0, "gap_timeout": 0.4, **options}
     return ProviderSettings("lab", options, KEY)
 
 

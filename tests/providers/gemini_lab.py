@@ -85,7 +85,7 @@ def check_shape(body: dict[str, Any]) -> None:
 
 def settings(fake: FakeGemini, **options: Any) -> ProviderSettings:
     base_url = f"{fake.base_url}/v1beta"
-    options = {"base_url": base_url, "first_byte_timeout": 2.0, "gap_timeout": 0.4, **options}
+    options = {"base_url": base_url, "first_byte_timeout": 10.0, "gap_timeout": 0.4, **options}
     return ProviderSettings("lab", options, KEY)
 
 

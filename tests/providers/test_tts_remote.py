@@ -99,7 +99,7 @@ async def fake() -> AsyncGenerator[FakeSpeech, None]:
 
 @pytest.fixture
 async def client(fake: FakeSpeech) -> AsyncGenerator[HttpClient, None]:
-    made = HttpClient("lab", fake.base_url, timeouts=Timeouts(connect=2.0, gap=0.3))
+    made = HttpClient("lab", fake.base_url, timeouts=Timeouts(connect=5.0, gap=5.0))
     yield made
     await made.aclose()
 
@@ -111,8 +111,11 @@ async def pool(client: HttpClient) -> AsyncGenerator[SocketPool, None]:
     await made.aclose()
 
 
-def say(pool: SocketPool, *texts: str, wire: PlainWire | None = None) -> AsyncGenerator[SpeechChunk, None]:
-    return speak(pool, wire or PlainWire(), segments(*texts), rate=RATE, provider="lab", begins_within=0.3)
+def say(
+    pool: SocketPool, *texts: str, wire: PlainWire | None = None, begins_within: float = 5.0
+) -> AsyncGenerator[SpeechChunk, None]:
+    wire = wire or PlainWire()
+    return speak(pool, wire, segments(*texts), rate=RATE, provider="lab", begins_within=begins_within)
 
 
 async def collect(stream: AsyncGenerator[SpeechChunk, None]) -> list[SpeechChunk]:
@@ -348,7 +351,7 @@ async def test_a_socket_that_closes_before_any_text_is_replaced(fake: FakeSpeech
         yield "At last."
 
     collecting = asyncio.create_task(
-        collect(speak(pool, PlainWire(), text(), rate=RATE, provider="lab", begins_within=0.3))
+        collect(speak(pool, PlainWire(), text(), rate=RATE, provider="lab", begins_within=5.0))
     )
     exchange = await fake.exchange(0)
     for socket in list(fake._sockets):
@@ -366,11 +369,14 @@ async def test_a_late_first_sound_is_a_failure(fake: FakeSpeech, pool: SocketPoo
     fake.script(Plan(100, Stall(sent=0)))
 
     with pytest.raises(TimedOutError, match="did not begin to speak in time"):
-        await collect(say(pool, "One."))
+        await collect(say(pool, "One.", begins_within=0.3))
     await fake.all_closed()
 
 
-async def test_a_stall_is_a_failure_once_the_text_is_complete(fake: FakeSpeech, pool: SocketPool) -> None:
+async def test_a_stall_is_a_failure_once_the_text_is_complete(
+    fake: FakeSpeech, client: HttpClient, pool: SocketPool
+) -> None:
+    client.timeouts = Timeouts(connect=5.0, gap=0.3)
     fake.script(Plan(100, Stall(sent=2)))
 
     chunks, error = await collect_until_failure(say(pool, "Longer than two pieces."))

@@ -24,6 +24,7 @@ DETECTION = {"type": "server_vad", "silence_duration_ms": 300}
 EARS, MODEL, VOICE = "local/moonshine-tiny-en", "builtin/echo", "local/espeak"
 
 UNTOLD: tuple[FaultName, ...] = ("mute", "stalled")  # faults that only a deadline finds
+HURRIED = (*UNTOLD, "corrupted")  # faults that a deadline may find
 
 # What a client may be told of each fault, by a router's list of attempts and without a router.
 CODES: Mapping[FaultName, set[str]] = {
@@ -94,7 +95,7 @@ async def ward() -> AsyncIterator[Ward]:
                     patience = "300ms" if state in UNTOLD else "5s"
                     routers[name] = router(upstream, patience, model_of(label, state), second_of(label))
                 options = upstream.table(fake.base_url.removesuffix("/v1"))
-                if state == "healthy":  # and not to be given up because the machine is busy
+                if state not in HURRIED:  # and not to be given up because the machine is busy
                     options = {"base_url": options["base_url"], "gap_timeout": 2.0}
                 tables[name] = ProviderTable.model_validate(
                     {"kind": upstream.provider_kind, "api_key": fake.api_key, **options}
