@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
@@ -68,6 +69,8 @@ from providers.tools.contracts import RemoteTool
 from tests.chance import examples
 from tests.pipeline.playbook import FRAME, FakeCatalog, counting_ids, session_config, snapshot
 from tests.pipeline.witness import Witness
+
+pytestmark = pytest.mark.timeout(600)  # one test, which takes twenty seconds on a quiet machine
 
 LIMITS = EngineLimits(
     max_items=12,
