@@ -5,9 +5,10 @@ Imports httpx2, which takes a while, so only `mcp_connection` imports this, and 
 
 import contextlib
 import ssl
+import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import httpcore2
@@ -24,6 +25,11 @@ MAX_ERROR_BYTES = 64 * 1024
 # Calls of one session that run at once, the stream of the server's own messages, and one to end the session.
 MAX_CONNECTIONS = 34
 _SESSION_HEADER = "mcp-session-id"
+STREAM_COST = 4096  # bytes that a stream of the server's own messages counts for before it has any
+EVENT_COST = (
+    512  # bytes that each event counts for beside its own: a small one takes about a millisecond, too
+)
+STREAM_REFILL = 16 * 1024  # bytes per second that a server may send of its own accord, in the long run
 
 
 @dataclass(slots=True)
@@ -46,6 +52,7 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
     def __init__(self, guard: OutboundGuard, limits: ToolLimits, tls: ssl.SSLContext) -> None:
         self.is_open = False  # whether the package has agreed with the server on the protocol
         self._limits = limits
+        self._unasked = _Allowance(limits.max_response_bytes, STREAM_REFILL)
         self._pools = {
             scheme: httpcore2.AsyncConnectionPool(
                 ssl_context=tls,
@@ -61,6 +68,8 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
         noted.failure, noted.was_sent = None, True
         try:
             endpoint = parse_endpoint(str(request.url))
+            if request.method == "GET" and not self._unasked.take(STREAM_COST):
+                raise ToolFailedError(f"{endpoint} sends too much of its own accord", "http_error")
             response = await self._send(request, endpoint, noted)
         except ToolFailedError as failure:
             noted.failure = failure
@@ -92,7 +101,10 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
             answer = await self._pools[endpoint.scheme].handle_async_request(sent)
         noted.status = answer.status
         assert isinstance(answer.stream, AsyncIterable)
-        body = _Body(answer.stream, endpoint, noted, self._limit(request, answer))
+        limit = MAX_ERROR_BYTES if answer.status >= 400 else self._limits.max_response_bytes
+        # A stream of the server's own messages, the answer to a GET, has no end, but it has a pace.
+        unasked = request.method == "GET" and answer.status < 400
+        body = _Body(answer.stream, endpoint, noted, self._unasked if unasked else _Allowance(limit))
         headers = [(name, value) for name, value in answer.headers if name.lower() != b"set-cookie"]
         response = httpx2.Response(answer.status, headers=headers, stream=body)
         if response.headers.get("content-encoding", "identity").lower() != "identity":
@@ -102,12 +114,6 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
         if answer.status < 400:
             return response
         return await self._refused(request, response, endpoint, noted)
-
-    def _limit(self, request: httpx2.Request, answer: httpcore2.Response) -> int | None:
-        """How long the body may be. The stream of a server's own messages has no end; its events have."""
-        if answer.status >= 400:
-            return MAX_ERROR_BYTES
-        return None if request.method == "GET" else self._limits.max_response_bytes
 
     async def _refused(
         self, request: httpx2.Request, response: httpx2.Response, endpoint: Endpoint, noted: Exchange
@@ -163,27 +169,39 @@ class _GuardedBackend(httpcore2.AsyncNetworkBackend):
         await self._sockets.sleep(seconds)
 
 
+class _Allowance:
+    """Bytes that may still come; with `refill`, so many more per second, up to the first number."""
+
+    def __init__(self, size: int, refill: float = 0.0) -> None:
+        self.size = size
+        self._refill = refill
+        self._left = float(size)
+        self._counted_at = 0.0
+
+    def take(self, count: int) -> bool:
+        """Whether there were so many left."""
+        now = time.monotonic()
+        self._left = min(self._left + self._refill * (now - self._counted_at), self.size) - count
+        self._counted_at = now
+        return self._left >= 0
+
+
 @dataclass(slots=True)
 class _Body(httpx2.AsyncByteStream):
-    """A body as it arrives, up to a limit."""
+    """A body as it arrives, as far as it may."""
 
     stream: AsyncIterable[bytes]
     endpoint: Endpoint
     noted: Exchange
-    limit: int | None
-    size: int = field(default=0, init=False)
+    allowance: _Allowance
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
             with _translated(self.endpoint, self.noted):
                 async for chunk in self.stream:
-                    self.size += len(chunk)
-                    if self.limit is not None and self.size > self.limit:
-                        raise ToolFailedError(
-                            f"{self.endpoint} answers with more than {self.limit} bytes",
-                            "http_error",
-                            self.noted.status,
-                        )
+                    if not self.allowance.take(len(chunk) + EVENT_COST * chunk.count(b"data:")):
+                        text = f"{self.endpoint} answers with more than {self.allowance.size} bytes"
+                        raise ToolFailedError(text, "http_error", self.noted.status)
                     yield chunk
         except ToolFailedError as failure:
             self.noted.failure = failure

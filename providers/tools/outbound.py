@@ -4,7 +4,6 @@ A client names the addresses of its MCP servers, so without this it could reach 
 network trusts: databases, administration pages, a cloud's metadata service.
 """
 
-import asyncio
 import ipaddress
 import re
 import socket
@@ -14,6 +13,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from providers.tools.contracts import ToolFailedError
+from providers.workers import WorkerPool
 
 __all__ = ["AllowList", "Endpoint", "OutboundGuard", "Resolver", "parse_endpoint", "resolve"]
 
@@ -27,6 +27,7 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052: how IPv6-only networ
 _SET_ASIDE = tuple(map(ipaddress.ip_network, ("192.88.99.0/24", "100:0:0:1::/64", "3fff::/20", "5f00::/16")))
 _NAME = re.compile(r"[\w.:-]+")  # of hosts in the settings; colons are those of IPv6
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_LOOKUPS = WorkerPool(8, "lookup")
 MAX_URL_CHARS = 2048
 MAX_ADDRESSES = 8  # of one name that are tried
 
@@ -63,8 +64,8 @@ def parse_endpoint(url: str) -> Endpoint:
 
 
 async def resolve(host: str, port: int) -> Sequence[str]:
-    """As the system does it, in a thread."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    """As the system does it, in threads of its own: the name server of a client's choice may never answer."""
+    found = await _LOOKUPS.submit(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM), 0)
     return [str(entry[4][0]) for entry in found]
 
 

@@ -44,6 +44,29 @@ AUTHORIZATION = "Bearer letmein"
 MODERN = "2026-"  # versions of the protocol without a handshake
 
 tools = MCPServer("openparley-tests")
+
+
+class Chatter:
+    """Messages without end that nobody has asked for."""
+
+    streams = sent = open = 0
+
+    async def body(self) -> AsyncIterator[bytes]:
+        params = b'{"level": "info", "data": "x"}'
+        message = b'data: {"jsonrpc": "2.0", "method": "notifications/message", "params": %b}' % params
+        self.streams += 1
+        self.open += 1
+        try:
+            yield b"retry: 0\n\n"
+            while True:
+                yield (message + b"\n\n") * 100
+                self.sent += (len(message) + 2) * 100
+                await anyio.lowlevel.checkpoint()  # once the client is gone, sending no longer waits
+        finally:
+            self.open -= 1
+
+
+chatter = Chatter()
 hanging = 0  # calls of `hang` that go on
 
 
@@ -76,6 +99,13 @@ async def hang() -> str:
 @tools.tool(description="Tells how many calls of hang go on.", structured_output=False)
 def count_hanging() -> str:
     return str(hanging)
+
+
+@tools.tool(
+    description="Tells what /chatty has sent: streams, bytes, streams that go on.", structured_output=False
+)
+def count_chatter() -> str:
+    return f"{chatter.streams} {chatter.sent} {chatter.open}"
 
 
 @tools.tool(description="Answers with many characters.", structured_output=False)
@@ -207,11 +237,18 @@ class Mcp:
     """An ASGI application for one path."""
 
     def __init__(
-        self, server: Server[Any], *, locked: bool = False, old: bool = False, clingy: bool = False
+        self,
+        server: Server[Any],
+        *,
+        locked: bool = False,
+        old: bool = False,
+        clingy: bool = False,
+        chatty: bool = False,
     ) -> None:
         self.manager = StreamableHTTPSessionManager(app=server)
         self._locked = locked
         self._old = old  # speaks the versions with a handshake only
+        self._chatty = chatty
         self._clingy = clingy  # does not answer those who take their leave
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -219,6 +256,8 @@ class Mcp:
         if self._locked and request.headers.get("authorization") != AUTHORIZATION:
             refusal = PlainTextResponse(f"not {request.headers.get('authorization')}", 401)
             await refusal(scope, receive, send)
+        elif self._chatty and request.method == "GET":
+            await StreamingResponse(chatter.body(), media_type="text/event-stream")(scope, receive, send)
         elif self._clingy and request.method == "DELETE":
             await anyio.sleep_forever()
         elif self._old and request.headers.get("mcp-protocol-version", "").startswith(MODERN):
@@ -266,6 +305,7 @@ def application() -> Starlette:
         "/locked": Mcp(plain, locked=True),
         "/old": Mcp(plain, old=True),
         "/clingy": Mcp(plain, old=True, clingy=True),
+        "/chatty": Mcp(plain, old=True, chatty=True),
         **{path: Mcp(Listing(page).server) for path, page in LISTINGS.items()},
     }
 

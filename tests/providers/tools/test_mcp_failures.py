@@ -138,6 +138,20 @@ async def test_answers_that_are_too_long_fail_their_call_alone(
     assert failed.message == f"{mcp.host} answers with more than 1048576 bytes"
 
 
+async def test_a_server_that_talks_without_end_is_not_listened_to(
+    mcp: McpProcess, toolbox: ConfiguredToolbox
+) -> None:
+    async with toolbox.connect(McpServer("tests", mcp.at("/chatty"))) as connection:
+        async with asyncio.timeout(20):
+            told = ""
+            while not told.startswith("1 ") or not told.endswith(" 0"):  # one stream, and it is closed
+                told = await call(connection, "count_chatter")
+        assert await call(connection, "add", a=1, b=2) == "3"
+
+    sent = int(told.split()[1])
+    assert 1_000_000 < sent < 16_000_000  # much of it was still on its way when it was cut off
+
+
 @VERSIONS
 async def test_a_server_that_dies_in_a_call_is_found_again_once_it_is_back(path: str) -> None:
     with start_mcp_server() as mcp:
