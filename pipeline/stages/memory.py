@@ -18,7 +18,7 @@ from pipeline.commands import Command, LeaveOut, UpdateSession
 from pipeline.config import Patch, SessionConfig, merge
 from pipeline.effects import Effect, Emit
 from pipeline.errors import InvalidRequest
-from pipeline.events import ResponseCreated, ResponseDone, ResponseState
+from pipeline.events import ItemDeleted, ResponseCreated, ResponseDone, ResponseState
 from pipeline.extensions import Memory, MemoryState, extensions_of
 from pipeline.items import InputAudio, InputText, MessageItem
 from pipeline.stages.contracts import Host
@@ -58,7 +58,7 @@ class MemoryStage:
     def configure(self, config: SessionConfig) -> bool:
         memory = extensions_of(config.provider_data).memory
         is_new, self._memory = memory.turn_interval != self._memory.turn_interval, memory
-        if not memory.enabled or config.type != "realtime":
+        if not memory.enabled:
             self._stop()
             return False
         if is_new:
@@ -77,9 +77,13 @@ class MemoryStage:
                 self._responses.discard(response.id)
                 self._count(response)
                 self._leave()
+            case Emit(ItemDeleted(item_id)):
+                # Its id may come back as another item.
+                for ids in (self._covered, self._left, self._leaving):
+                    ids.discard(item_id)
 
     def close(self) -> None:
-        self._cancel()
+        pass
 
     # --- the state ------------------------------------------------------------------------------------
 
@@ -94,7 +98,9 @@ class MemoryStage:
             self._replaced = False
             self._take(given)
         else:
-            self._replaced = self._publish(ours)
+            self._replaced = True
+            if not self._publish(ours):
+                self._replaced = False
 
     def _take(self, given: MemoryState) -> None:
         self._cancel()  # what is being written builds upon another state
@@ -172,8 +178,7 @@ class MemoryStage:
             self._complain("the answer of the model made no sense")
             return
         items = list(self._host.items)
-        # Of those that were deleted, the ids may come back as other items.
-        covered = (self._covered | transcript.item_ids) & {item.id for item in items}
+        covered = self._covered | (transcript.item_ids & {item.id for item in items})
         trims = self._memory.trim_after_summarize
         leaving = to_leave_out(items, covered) - self._left if trims else set()
         state = replace(
@@ -186,7 +191,7 @@ class MemoryStage:
             return
         self._since, self._due = state.turns_since_gen, self._memory.turn_interval
         self._covered = covered
-        self._left = (self._left & covered) | leaving
+        self._left |= leaving
         self._leaving |= leaving
         self._leave()
         log.debug(

@@ -13,10 +13,11 @@ from pipeline.detection import SpeechDetector
 from pipeline.events import ErrorRaised, ResponseDone, SessionUpdated
 from pipeline.extensions import MemoryState, extensions_of
 from pipeline.session import Session
+from pipeline.stages.guarded import guarded
 from pipeline.stages.memory import MemoryStage
 from providers.contracts import LlmEvent, LlmFinished, LlmRequest, SystemMessage, TextDelta, UserMessage
 from tests.pipeline.playbook import PLAIN, session_config, text_of, user
-from tests.pipeline.scripted import GUARD_S, Engines, Heard, LoudnessVad
+from tests.pipeline.scripted import GUARD_S, Engines, Heard, LoudnessVad, ScriptedStt
 
 __all__ = [
     "Step",
@@ -105,7 +106,12 @@ def taken_down(request: LlmRequest) -> list[str]:
 
 @asynccontextmanager
 async def remembering(
-    llm: TwoHanded, memory: Patch | None = None, patch: Patch | None = None, *, speech: bool = False
+    llm: TwoHanded,
+    memory: Patch | None = None,
+    patch: Patch | None = None,
+    *,
+    speech: bool = False,
+    stt: ScriptedStt | None = None,
 ) -> AsyncIterator[tuple[Session, Heard]]:
     """A session that remembers after every turn, unless `memory` says something else.
 
@@ -129,11 +135,11 @@ async def remembering(
         Session(
             "sess",
             config,
-            Engines(llm),
+            Engines(llm, stt or ScriptedStt()),
             detector,
             default_stt="lab/stt",
             turn_taking=PLAIN,
-            stages=(MemoryStage,),
+            stages=(guarded(MemoryStage),),
         ) as session,
     ):
         client = Heard()

@@ -2,14 +2,18 @@
 
 import asyncio
 import logging
+from collections.abc import AsyncGenerator, AsyncIterator
 
 import pytest
 
 from pipeline.commands import (
     CancelResponse,
+    Command,
+    CommitAudio,
     CreateItem,
     CreateResponse,
     DeleteItem,
+    ResponseParams,
     RetrieveItem,
     UpdateSession,
 )
@@ -25,9 +29,18 @@ from pipeline.events import (
 )
 from pipeline.extensions import MemoryState
 from pipeline.items import FunctionCall, FunctionCallOutput
-from providers.contracts import LlmFinished, ToolCallDelta, ToolCallStarted
+from pipeline.stages.memory import MemoryStage
+from providers.contracts import (
+    Caller,
+    LlmFinished,
+    SttEvent,
+    ToolCallDelta,
+    ToolCallStarted,
+    TranscriptFinal,
+)
 from providers.errors import OverloadedError
-from tests.pipeline.playbook import user
+from tests.pipeline.playbook import session_config, user
+from tests.pipeline.scripted import ScriptedStt
 from tests.pipeline.sessions import tone
 from tests.pipeline.stages.remembering import (
     TwoHanded,
@@ -147,6 +160,8 @@ async def test_only_answers_to_the_user_within_the_conversation_are_turns() -> N
         session.dispatch(CreateResponse())  # nobody has said anything since
         await client.wait(ResponseDone, 2)
         failed = await turn(session, client, "Still there?")
+        session.dispatch(CreateResponse(ResponseParams(in_conversation=False)))
+        await client.wait(ResponseDone, 4)
         await until_quiet()
 
         assert failed.response.status == "failed"
@@ -466,6 +481,37 @@ async def test_an_older_state_does_not_disturb_what_is_being_written() -> None:
 
 
 @in_virtual_time
+async def test_one_of_the_same_version_is_none_of_ours() -> None:
+    async with remembering(TwoHanded(), {"state": sent_back(OLD)}) as (session, client):
+        session.dispatch(change(state={"version": 3, "facts": ["The user lives in Oslo."]}))
+
+        assert [state_of(event) for event in client.of(SessionUpdated)][-1] == OLD
+        assert state_of(session) == OLD
+
+
+def test_a_session_that_will_not_have_the_state_is_not_asked_for_ever() -> None:
+    class Stubborn:
+        """A host in which nothing ever changes, which no session is."""
+
+        caller = Caller("sess")
+        config = session_config({"provider_data": {"memory": {"enabled": True, "state": sent_back(OLD)}}})
+        stage: MemoryStage
+        told = 0
+
+        def dispatch(self, command: Command) -> None:
+            self.told += 1
+            self.stage.configure(self.config)
+
+    host = Stubborn()
+    stage = host.stage = MemoryStage(host)  # type: ignore[arg-type]
+    newer = {**sent_back(OLD), "version": 5}
+    stage.configure(session_config({"provider_data": {"memory": {"enabled": True, "state": newer}}}))
+    stage.configure(host.config)
+
+    assert host.told == 1
+
+
+@in_virtual_time
 async def test_what_a_client_takes_away_is_forgotten() -> None:
     llm = TwoHanded(ANN, notes("Anew."))
     async with remembering(llm, {"state": sent_back(OLD)}) as (session, client):
@@ -592,6 +638,56 @@ async def test_items_leave_only_once_no_response_runs() -> None:
             "user: Four",
             "user: Five",
         ]
+
+
+@in_virtual_time
+async def test_a_reply_that_waits_for_its_turn_to_be_transcribed_reads_all_that_it_began_with() -> None:
+    written, heard = asyncio.Event(), asyncio.Event()
+
+    async def hear(audio: AsyncIterator[bytes]) -> AsyncGenerator[SttEvent, None]:
+        await heard.wait()
+        yield TranscriptFinal("Four")
+
+    llm = TwoHanded([written, ANN])
+    settings = {**TRIM, "turn_interval": 3}
+    async with remembering(llm, settings, stt=ScriptedStt(hear)) as (session, client):
+        for text in ("One", "Two", "Three"):
+            await turn(session, client, text)
+        await session.append_audio(tone(200, 4000))
+        session.dispatch(CommitAudio())
+        session.dispatch(CreateResponse())
+        written.set()
+        await client.wait(SessionUpdated)
+        heard.set()
+        await client.wait(ResponseDone, 4)
+        said = [line for line in llm.read() if not line.startswith("assistant")]
+        assert said == ["system: Be kind.", "user: One", "user: Two", "user: Three", "user: Four"]
+
+        await turn(session, client, "Five")
+        assert "called Ann" in llm.read()[0]
+        said = [line for line in llm.read() if line.startswith("user")]
+        assert said == ["user: Three", "user: Four", "user: Five"]
+
+
+@in_virtual_time
+async def test_an_item_that_takes_the_id_of_one_that_was_deleted_is_another() -> None:
+    llm = TwoHanded(ANN, ANN)
+    async with remembering(llm, {**TRIM, "turn_interval": 3, "max_transcript_items": 6}) as (session, client):
+        for text in ("One", "Two", "Three"):
+            await turn(session, client, text)
+        await client.wait(SessionUpdated)
+        first = next(iter(session.items)).id
+        session.dispatch(DeleteItem(first))
+        session.dispatch(CreateItem(user("Anew", first), previous_item_id="root"))
+        for text in ("Four", "Five", "Six"):
+            await turn(session, client, text)
+        state = state_of(await client.wait(SessionUpdated, 2))
+        await turn(session, client, "Seven")
+
+        # Of ten items, those of the last two exchanges stay, and the one that no summary has read.
+        assert state.items_trimmed == 8
+        said = [line for line in llm.read() if line.startswith("user")]
+        assert said == ["user: Anew", "user: Five", "user: Six", "user: Seven"]
 
 
 @in_virtual_time
