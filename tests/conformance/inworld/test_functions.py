@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.client import Event, Reply, Talk
-from tests.conformance.hearing import transcript_of
+from tests.conformance.client import RATE, Event, Reply, Talk
+from tests.conformance.hearing import seconds
 from tests.conformance.inworld.client import inworld
 from tests.conformance.inworld.conftest import Lab
 from tests.fakes.openai_api import ChatReply, FakeCall
@@ -77,7 +77,7 @@ async def test_a_horoscope_is_fetched_and_spoken(server_url: str) -> None:
     done = next(event for event in talk.events if event["type"] == DONE)
     assert (done["name"], done["call_id"]) == ("get_horoscope", call["call_id"])
     assert "Aries will meet an old friend" in second.text
-    assert "friend" in (await transcript_of(second.audio, 24_000)).lower()
+    assert 1 < seconds(second.audio, RATE) < 15
     announced = [e["type"] for e in talk.events if (e.get("item") or {}).get("type") == "function_call"]
     assert announced[0] == "response.output_item.added"
     kinds = [event["type"] for event in talk.events]
