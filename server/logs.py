@@ -14,6 +14,14 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 _NEVER_BELOW_WARNING = ("uvicorn.error", "uvicorn.access", "websockets", "asyncio", "aiohttp.access")
 
 
+# What uvicorn says, as an error, whenever a handshake was answered with a refusal on purpose.
+_REFUSED = "ASGI callable returned without completing handshake."
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return record.msg != _REFUSED
+
+
 class JsonFormatter(logging.Formatter):
     """Members: time (RFC 3339, UTC), level, logger, message, what was given as `extra`, and exception."""
 
@@ -59,3 +67,4 @@ def setup_logging(
         logger.handlers.clear()
         logger.propagate = True
         logger.setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.error").addFilter(_is_news)  # one function, so that it is added once

@@ -70,6 +70,35 @@ def test_anything_else_is_refused(header: str) -> None:
     assert not admits(keyed("first", "second"), {"authorization": header})
 
 
+@pytest.mark.parametrize("configured", ["id:secret", "aWQ6c2VjcmV0"], ids=["decoded", "in base64"])
+@pytest.mark.parametrize(
+    ("header", "opens"),
+    [
+        ("Basic aWQ6c2VjcmV0", True),
+        ("Bearer aWQ6c2VjcmV0", True),
+        ("Bearer id:secret", True),
+        ("Basic id:secret", True),
+        (basic("other:secret"), False),
+        (basic("id:"), False),
+        ("Bearer secret", False),
+        ("Bearer id", False),
+        (basic("aWQ6c2VjcmV0"), False),  # twice in base64
+    ],
+)
+def test_a_pair_is_one_key_however_it_is_kept_and_sent(configured: str, header: str, opens: bool) -> None:
+    assert admits(keyed(configured), {"authorization": header}) == opens
+
+
+def test_credentials_may_come_in_other_places_but_not_in_any_number() -> None:
+    door = keyed("first")
+    wrong = ["Bearer wrong"] * 3
+
+    assert door.authenticate({}, (), ["Bearer first"]).key_id == "key-1"
+    assert door.authenticate({}, (), [*wrong[:2], basic("x:first")]).key_id == "key-1"
+    with pytest.raises(KeyRefusedError):
+        door.authenticate({}, (), [*wrong, "Bearer first"])
+
+
 def test_a_missing_header_is_refused() -> None:
     assert not admits(keyed("first"), {})
 

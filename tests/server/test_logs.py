@@ -9,6 +9,8 @@ from datetime import datetime
 import pytest
 from openai import AsyncOpenAI
 from pydantic import SecretStr
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from server.background import running_server
 from server.logs import setup_logging
@@ -125,3 +127,17 @@ async def test_not_even_debug_logs_show_a_key_or_what_was_said() -> None:
     assert "begins: realtime, builtin/echo" in stream.getvalue()
     assert key not in stream.getvalue()
     assert "a secret" not in stream.getvalue()
+
+
+async def test_a_refused_handshake_is_no_error() -> None:
+    stream = io.StringIO()
+    settings = Settings(server=ServerSettings(api_keys=(SecretStr("right"),)))
+    with running_server(settings, environ={}) as url:
+        setup_logging("debug", "text", stream)
+        address = f"{url.replace('http', 'ws', 1)}/api/v1/realtime/session?authorization=Bearer%20hush"
+        with pytest.raises(InvalidStatus):
+            async with connect(address, proxy=None):
+                pass
+
+    assert "ERROR" not in stream.getvalue()
+    assert "hush" not in stream.getvalue()
