@@ -40,6 +40,7 @@ from server.protocol.session_models import (
     read_session,
     session_patch,
 )
+from server.protocol.tool_models import McpConfig
 from server.protocol.validation import Model, WireModel, check_depth, missing, unknown_members, validate
 
 __all__ = ["AppendAudio", "Decoder"]
@@ -218,6 +219,8 @@ class Decoder:
         if "session" not in data:
             raise missing("session")
         update = read_session(data["session"], self._session_type, self._profile)
+        if isinstance(update, ResponseConfig):
+            self._check_tools(update, "session")
         self._note_ignored(update, "session.")
         self._check_bare({name: value for name, value in data.items() if name != "session"})
         return UpdateSession(session_patch(update), event_id)
@@ -236,6 +239,7 @@ class Decoder:
         given = self._read(_CreateResponse, data).response
         if given is None:
             return CreateResponse(event_id=event_id)
+        self._check_tools(given, "response")
         entries = None
         if given.input is not None:
             entries = tuple(
@@ -257,6 +261,16 @@ class Decoder:
             metadata=given.metadata,
         )
         return CreateResponse(params, event_id)
+
+    def _check_tools(self, given: ResponseConfig, root: str) -> None:
+        """Refuse tools whose events could not be told."""
+        for index, tool in enumerate(given.tools or ()):
+            if isinstance(tool, McpConfig) and not self._dialect.has_mcp:
+                raise InvalidRequest(
+                    "Invalid value: 'mcp'. Supported values are: 'function'. The beta dialect has no events "
+                    "for the tools of MCP servers.",
+                    param=f"{root}.tools[{index}].type",
+                )
 
     def _bare(self, data: dict[str, Any], command: ClientCommand) -> ClientCommand:
         self._check_bare(data)

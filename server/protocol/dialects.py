@@ -23,6 +23,7 @@ class Dialect:
     write: Callable[[str, Json], tuple[str, Json] | None]  # a server event's type and members; None: not told
     audio_delta: str  # the type of the one server event that does not go through `write`
     own_types: tuple[str, ...] = ()  # of client events that only this dialect has
+    has_mcp: bool = True  # whether there are events for the tools of MCP servers
 
 
 def _write_ga(kind: str, members: Json) -> tuple[str, Json] | None:
@@ -30,7 +31,14 @@ def _write_ga(kind: str, members: Json) -> tuple[str, Json] | None:
 
 
 GA = Dialect("ga", lambda event: event, _write_ga, "response.output_audio.delta")
-BETA = Dialect("beta", reading.read, writing.write, writing.AUDIO_DELTA, ("transcription_session.update",))
+BETA = Dialect(
+    "beta",
+    reading.read,
+    writing.write,
+    writing.AUDIO_DELTA,
+    ("transcription_session.update",),
+    has_mcp=False,
+)
 
 
 def choose_dialect(headers: Mapping[str, str], subprotocols: Sequence[str]) -> Dialect:

@@ -12,7 +12,7 @@ from server.protocol.audio_models import WORD_OR_OBJECT, bad_value
 from server.protocol.profiles import is_strict
 from server.protocol.validation import WireModel
 
-__all__ = ["AnyTool", "ToolChoiceConfig", "choice_json", "choice_value", "distinct", "tool_json"]
+__all__ = ["AnyTool", "McpConfig", "ToolChoiceConfig", "choice_json", "choice_value", "distinct", "tool_json"]
 
 _MAX_NAMES = 128  # in a filter
 _MAX_HEADERS = 32

@@ -12,6 +12,7 @@ for _name in (
     "replies",
     "speech",
     "tools",
+    "mcp",
     "items",
     "settings",
     "transcription",

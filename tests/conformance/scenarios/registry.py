@@ -48,7 +48,9 @@ BOTH = (GA, STRICT)
 ANCHOR = "anchor"
 """The id of a typed message that is in the conversation before anything is refused."""
 
-Stage = Literal["plain", "remote", "locked", "small", "metered", "brief", "idle", "full server", "full key"]
+Stage = Literal[
+    "plain", "remote", "tools", "locked", "small", "metered", "brief", "idle", "full server", "full key"
+]
 """Which server a scenario is played against, see `stages`."""
 
 

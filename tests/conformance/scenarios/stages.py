@@ -7,9 +7,18 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from server.background import running_server
-from server.settings import DefaultsSettings, Limits, ProviderTable, QuotaSettings, ServerSettings, Settings
+from server.settings import (
+    DefaultsSettings,
+    Limits,
+    ProviderTable,
+    QuotaSettings,
+    ServerSettings,
+    Settings,
+    ToolSettings,
+)
 from tests.conformance.client import bare_socket
 from tests.conformance.scenarios.registry import Stage
+from tests.fakes.mcp_process import start_mcp_server
 from tests.fakes.openai_api import FakeOpenAI, TranscriptionReply
 
 __all__ = ["SHARED", "STAGES", "UNHEARD", "plain_settings"]
@@ -48,6 +57,16 @@ async def _remote() -> AsyncIterator[str]:
             yield url
 
 
+@asynccontextmanager
+async def _tools() -> AsyncIterator[str]:
+    """There is an MCP server, whose address the sessions' instructions tell; it gets little time."""
+    with start_mcp_server() as mcp:
+        tools = ToolSettings(allowed_hosts=(mcp.host,), call_timeout=0.5)
+        defaults = DefaultsSettings(llm="builtin/echo", instructions=mcp.url)
+        async with _serve(Settings(tools=tools, defaults=defaults)) as url:
+            yield url
+
+
 def _locked() -> AbstractAsyncContextManager[str]:
     """A key is needed."""
     return _serve(Settings(server=ServerSettings(api_keys=(SecretStr("a-secret-key"),))))
@@ -83,6 +102,7 @@ async def _taken(server: ServerSettings) -> AsyncIterator[str]:
 
 STAGES: Mapping[Stage, Callable[[], AbstractAsyncContextManager[str]]] = {
     "remote": _remote,
+    "tools": _tools,
     "locked": _locked,
     "small": _small,
     "metered": _metered,
