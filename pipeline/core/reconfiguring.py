@@ -59,7 +59,7 @@ def reconfigure(
     `root` is the member of the client event that holds the patch: "session" or "response".
     """
     new: SessionConfig = merge(
-        old, patch, {Transcription: Transcription(default_stt), ServerVad: rules.server_vad}
+        old, patch, {Transcription: Transcription(default_stt), ServerVad: rules.server_vad}, root=root
     )
     output = new.audio.output
     try:

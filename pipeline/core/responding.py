@@ -30,11 +30,11 @@ from pipeline.core.reconfiguring import check_change
 from pipeline.core.response import Response
 from pipeline.core.running import Clip, Running
 from pipeline.core.speculation import Fact, Speculator
+from pipeline.core.speech_style import speech_style
 from pipeline.core.state import State
 from pipeline.core.truncation import ContextKeeper
 from pipeline.effects import (
     ReportTruncation,
-    SpeechStyle,
     StartGeneration,
     StopGeneration,
     StopPlayback,
@@ -42,6 +42,7 @@ from pipeline.effects import (
 from pipeline.errors import InvalidRequest
 from pipeline.events import ResponseStatus, StatusDetails
 from pipeline.items import InputAudio, Item, ItemReference, ItemStatus, MessageItem
+from pipeline.sampling import generation_settings
 from providers.contracts import LlmRequest, TextPart, UserMessage
 from providers.errors import ContextTooLongError
 
@@ -189,14 +190,9 @@ class Responder:
             tools=offer.tools,
             tool_choice=offer.choice,
             parallel_tool_calls=config.parallel_tool_calls,
-            temperature=config.temperature,
-            max_output_tokens=config.max_output_tokens,
-            reasoning_effort=None if config.reasoning is None else config.reasoning.effort,
+            **generation_settings(config),
         )
-        output = config.audio.output
-        style = (
-            SpeechStyle(output.model, output.voice, output.speed, output.format) if response.speaks else None
-        )
+        style = speech_style(config) if response.speaks else None
         return StartGeneration(response.id, config.model, request, style)
 
     def _current(self, item: Item) -> Item:

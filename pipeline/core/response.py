@@ -14,7 +14,7 @@ from typing import Literal
 
 from pipeline.config import SessionConfig
 from pipeline.core.calls import Approved, Calls
-from pipeline.core.clauses import ClauseCutter
+from pipeline.core.clauses import cutter_for
 from pipeline.core.listings import McpTarget, SearchTarget
 from pipeline.core.playback import SpokenText
 from pipeline.core.routes import with_route
@@ -79,7 +79,7 @@ class Response:
         self._output: dict[int, Item] = {}  # closed items by output index
         self._unread: list[int] = []  # of those, what the model has not been given back
         self._next_index = 0
-        self._cutter = ClauseCutter()
+        self._cutter = cutter_for(config)
         self._given = 0  # clauses that the voice has already been given
         self._chars = 0  # of text and arguments so far
         self._deleted: set[str] = set()  # items that a client deleted while they were open
@@ -195,7 +195,7 @@ class Response:
         """The tools have answered and the model is asked again: the items that it has not been given yet."""
         self._close_message("completed")
         self.spoken = SpokenText(self.config.audio.output.format.rate)
-        self._cutter = ClauseCutter()
+        self._cutter = cutter_for(self.config)
         unread, self._unread = sorted(self._unread), []
         return [*(self._output[index] for index in unread), *self._calls.take_searched()]
 

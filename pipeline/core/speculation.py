@@ -18,7 +18,7 @@ from pipeline.commands import (
     ToolCallGenerated,
     ToolCallOpened,
 )
-from pipeline.core.clauses import ClauseCutter
+from pipeline.core.clauses import cutter_for
 from pipeline.core.response import Response
 from pipeline.core.state import State
 from pipeline.effects import ReportSpeculation, Speak, StartGeneration, StopGeneration
@@ -49,7 +49,7 @@ class _Speculation:
         self.facts: list[Fact] = []
         self.began = state.now
         self._state = state
-        self._cutter = ClauseCutter()
+        self._cutter = cutter_for(response.config)
         self.spoken = 0  # clauses that the voice was given already
         self._chars = 0
 
