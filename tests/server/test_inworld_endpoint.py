@@ -192,17 +192,22 @@ async def test_a_full_server_and_a_full_key_say_so_and_have_room_again() -> None
         )
     )
     with running_server(settings, environ={}) as url:
+        # All knock at the same time; each that is let in stays.
+        knocks = (
+            connect(address(url), additional_headers=authorized(f"Bearer {key}"), proxy=None)
+            for key in ("one", "two", "three") * 4
+        )
+        answers = await asyncio.gather(*knocks, return_exceptions=True)
+        let_in = [answer for answer in answers if isinstance(answer, ClientConnection)]
         async with AsyncExitStack() as open_sockets:
-            for key in ("one", "two"):
-                socket = await open_sockets.enter_async_context(
-                    connect(address(url), additional_headers=authorized(f"Bearer {key}"), proxy=None)
-                )
-                await socket.recv()
+            for socket in let_in:
+                await open_sockets.enter_async_context(socket)
             full, full_error = await refusal(address(url), authorized("Bearer three"))
         async with AsyncExitStack() as open_sockets:
             await open_sockets.enter_async_context(await _when_there_is_room(url, "one"))
             busy, busy_error = await refusal(address(url), authorized("Bearer one"))
 
+    assert len(let_in) == 2
     assert (full, full_error["type"], full_error["code"]) == (503, "server_error", "session_limit_reached")
     assert (busy, busy_error["type"], busy_error["code"]) == (
         429,
