@@ -31,6 +31,7 @@ from pipeline.core.response import Response
 from pipeline.core.running import Clip, Running
 from pipeline.core.speculation import Fact, Speculator
 from pipeline.core.speech_style import speech_style
+from pipeline.core.standing import standing_instructions
 from pipeline.core.state import State
 from pipeline.core.truncation import ContextKeeper
 from pipeline.effects import (
@@ -182,7 +183,7 @@ class Responder:
         self, response: Response, offer: Offer, items: Sequence[Item], note: str | None = None
     ) -> StartGeneration:
         config = response.config
-        messages = build_messages(config.instructions, items)
+        messages = build_messages(standing_instructions(config), items)
         if note is not None:
             messages = (*messages, UserMessage((TextPart(note),)))
         request = LlmRequest(

@@ -16,6 +16,7 @@ from pipeline.catalog import Catalog
 from pipeline.config import RetentionRatio, SessionConfig
 from pipeline.core.context import item_tokens, message_tokens, request_tokens, tools_tokens
 from pipeline.core.conversation import Conversation
+from pipeline.core.standing import standing_instructions
 from pipeline.items import (
     FunctionCall,
     FunctionCallOutput,
@@ -118,7 +119,7 @@ class ContextKeeper:
     def _room(self, config: SessionConfig, tools: Iterable[FunctionTool], scale: float) -> int:
         holds = self._catalog.context_tokens(config.model)
         answer = config.max_output_tokens or min(_MAX_ANSWER, holds // _ANSWER_PART)
-        fixed = message_tokens(SystemMessage(config.instructions)) + tools_tokens(tools)
+        fixed = message_tokens(SystemMessage(standing_instructions(config))) + tools_tokens(tools)
         return max(0, holds - min(answer, holds // 2) - round(scale * fixed))
 
 
