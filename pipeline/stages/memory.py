@@ -48,6 +48,7 @@ class MemoryStage:
         self._due = self._memory.turn_interval  # when there are so many of them, the model is asked
         self._answered: str | None = None  # the user's message whose turn was counted last
         self._responses: set[str] = set()  # that are running
+        self._asked: set[str] = set()  # items that are being summarized
         self._covered: set[str] = set()  # items that the summary tells of
         self._left: set[str] = set()  # of them, those that were taken out of the contexts
         self._leaving: set[str] = set()  # that will be, once no response runs
@@ -79,7 +80,7 @@ class MemoryStage:
                 self._leave()
             case Emit(ItemDeleted(item_id)):
                 # Its id may come back as another item.
-                for ids in (self._covered, self._left, self._leaving):
+                for ids in (self._asked, self._covered, self._left, self._leaving):
                     ids.discard(item_id)
 
     def close(self) -> None:
@@ -151,6 +152,7 @@ class MemoryStage:
         self._due = self._since + self._memory.turn_interval
         transcript = transcribe(self._host.items, self._memory.max_transcript_items)
         if transcript.lines:
+            self._asked = set(transcript.item_ids)
             work = self._renew(self._state, transcript, self._since)
             self._task = self._host.spawn(work, "memory")
 
@@ -163,7 +165,7 @@ class MemoryStage:
                 max_tokens=_MAX_TOKENS,
                 deadline=_DEADLINE_S,
             )
-            self._write(answer, transcript, turns)
+            self._write(answer, turns)
         except SmallModelError as error:
             self._complain(str(error))
         except Exception:
@@ -172,15 +174,15 @@ class MemoryStage:
             if self._task is asyncio.current_task():
                 self._task = None
 
-    def _write(self, answer: str, transcript: Transcript, turns: int) -> None:
+    def _write(self, answer: str, turns: int) -> None:
         notes = read_notes(answer)
         if notes is None:
             self._complain("the answer of the model made no sense")
             return
-        items = list(self._host.items)
-        covered = self._covered | (transcript.item_ids & {item.id for item in items})
-        trims = self._memory.trim_after_summarize
-        leaving = to_leave_out(items, covered) - self._left if trims else set()
+        covered = self._covered | self._asked
+        leaving: set[str] = set()
+        if self._memory.trim_after_summarize:
+            leaving = to_leave_out(list(self._host.items), covered) - self._left
         state = replace(
             renewed(self._memory, self._state, notes),
             turns_since_gen=self._since - turns,  # some may have come while the model wrote

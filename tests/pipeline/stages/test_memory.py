@@ -676,18 +676,65 @@ async def test_an_item_that_takes_the_id_of_one_that_was_deleted_is_another() ->
         for text in ("One", "Two", "Three"):
             await turn(session, client, text)
         await client.wait(SessionUpdated)
-        first = next(iter(session.items)).id
-        session.dispatch(DeleteItem(first))
-        session.dispatch(CreateItem(user("Anew", first), previous_item_id="root"))
+        second = list(session.items)[2].id
+        session.dispatch(DeleteItem(second))
+        session.dispatch(CreateItem(user("Anew", second), previous_item_id="root"))
         for text in ("Four", "Five", "Six"):
             await turn(session, client, text)
         state = state_of(await client.wait(SessionUpdated, 2))
         await turn(session, client, "Seven")
 
-        # Of ten items, those of the last two exchanges stay, and the one that no summary has read.
-        assert state.items_trimmed == 8
+        # Of twelve items, the last two exchanges stay, and the one that no summary has read.
+        assert state.items_trimmed == 7
         said = [line for line in llm.read() if line.startswith("user")]
         assert said == ["user: Anew", "user: Five", "user: Six", "user: Seven"]
+
+
+@in_virtual_time
+async def test_an_item_that_is_replaced_while_the_notes_are_written_stays() -> None:
+    written = asyncio.Event()
+    llm = TwoHanded([written, ANN])
+    async with remembering(llm, {**TRIM, "turn_interval": 3}) as (session, client):
+        for text in ("One", "Two", "Three"):
+            await turn(session, client, text)
+        first = next(iter(session.items)).id
+        session.dispatch(DeleteItem(first))
+        session.dispatch(CreateItem(user("Anew", first), previous_item_id="root"))
+        written.set()
+        state = state_of(await client.wait(SessionUpdated))
+        await turn(session, client, "Four")
+
+        assert state.items_trimmed == 1
+        said = [line for line in llm.read() if not line.startswith("system")]
+        assert said[:2] == ["user: Anew", "user: Two"]
+
+
+@in_virtual_time
+async def test_items_that_waited_to_leave_when_it_was_switched_off_leave_later() -> None:
+    written, told = asyncio.Event(), asyncio.Event()
+    llm = TwoHanded([written, ANN], ANN, replies=["1.", "2.", "3.", ["4, ", told, "5."]])
+    async with remembering(llm, {**TRIM, "turn_interval": 3}) as (session, client):
+        for text in ("One", "Two", "Three"):
+            await turn(session, client, text)
+        session.dispatch(CreateItem(user("Four")))
+        session.dispatch(CreateResponse())
+        await client.wait(TextDelta, 4)
+        written.set()
+        await client.wait(SessionUpdated)
+        session.dispatch(change(enabled=False))
+        told.set()
+        await client.wait(ResponseDone, 4)
+        await turn(session, client, "Five")
+        said = [line for line in llm.read() if line.startswith("user")]
+        assert said == ["user: One", "user: Two", "user: Three", "user: Four", "user: Five"]
+
+        session.dispatch(change(enabled=True))
+        for text in ("Six", "Seven", "Eight"):
+            await turn(session, client, text)
+        await client.wait(SessionUpdated, 4)
+        await turn(session, client, "Nine")
+        said = [line for line in llm.read() if line.startswith("user")]
+        assert said == ["user: Seven", "user: Eight", "user: Nine"]
 
 
 @in_virtual_time
