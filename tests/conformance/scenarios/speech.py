@@ -17,7 +17,7 @@ from tests.conformance.scenarios.steps import (
     told,
     vad,
 )
-from tests.speech import silence
+from tests.speech import recording, silence
 
 TURN = ["input_audio_buffer.speech_started", "input_audio_buffer.speech_stopped", *COMMITTED]
 KIND = "conversation.item.input_audio_transcription"
@@ -78,6 +78,28 @@ async def unasked_turn(session: Talk) -> None:
     await speak(session)
     await session.reply()
     assert [event for event in told(session) if event["type"].startswith("turn_suggestion")] == []
+
+
+@scenario("A listener is heard while the user talks, for clients that ask for it", variants=(GA,))
+async def listener_sounds(session: Talk) -> None:
+    wishes = {
+        "enabled": True,
+        "decider_kind": "rule",
+        "rule_fire_probability": 1.0,
+        "hard_deadline_ms": 20_000,
+    }
+    await configure(session, vad(silence_duration_ms=3_000), {"providerData": {"backchannel": wishes}})
+    await session.append(recording("beckett", RATE))
+    await session.until("response.backchannel.audio.done")
+    # A sound that nobody has made before takes longer than a millisecond.
+    hasty = {
+        "hard_deadline_ms": 1,
+        "min_gap_ms": 0,
+        "allowed_phrases": ["Please do go on and tell me all of it"],
+    }
+    await configure(session, {"providerData": {"backchannel": hasty}})
+    await session.append(recording("beckett", RATE))
+    await session.until("response.backchannel.skipped")
 
 
 @scenario("When nobody has spoken for long after an answer, the assistant says something", variants=(GA,))

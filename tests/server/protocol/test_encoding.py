@@ -13,6 +13,9 @@ from pipeline.errors import InvalidRequest
 from pipeline.events import (
     AudioDelta,
     AudioDone,
+    BackchannelAudio,
+    BackchannelDone,
+    BackchannelSkipped,
     BufferCleared,
     BufferCommitted,
     CallArgumentsDelta,
@@ -25,6 +28,10 @@ from pipeline.events import (
     ItemDone,
     ItemRetrieved,
     ItemTruncated,
+    McpArgumentsDelta,
+    McpArgumentsDone,
+    McpCallProgress,
+    McpListingProgress,
     OutputItemAdded,
     OutputItemDone,
     Part,
@@ -331,6 +338,39 @@ EVENTS: list[tuple[Event, str, dict[str, Any] | None]] = [
         "response.function_call_arguments.done",
         {**ADDRESS, "call_id": "call_1", "name": "f", "arguments": "{}"},
     ),
+    (McpListingProgress("item_1", "in_progress"), "mcp_list_tools.in_progress", {"item_id": "item_1"}),
+    (McpListingProgress("item_1", "completed"), "mcp_list_tools.completed", {"item_id": "item_1"}),
+    (McpListingProgress("item_1", "failed"), "mcp_list_tools.failed", {"item_id": "item_1"}),
+    (
+        McpArgumentsDelta(PART, "{"),
+        "response.mcp_call_arguments.delta",
+        {**ADDRESS, "delta": "{", "obfuscation": ""},
+    ),
+    (
+        McpArgumentsDone(PART, "{}"),
+        "response.mcp_call_arguments.done",
+        {**ADDRESS, "arguments": "{}"},
+    ),
+    (
+        McpCallProgress(PART, "in_progress"),
+        "response.mcp_call.in_progress",
+        {"item_id": "item_1", "output_index": 2},
+    ),
+    (
+        BackchannelAudio("bc_1", b"\1\0"),
+        "response.backchannel.audio.delta",
+        {"backchannel_id": "bc_1", "delta": base64.b64encode(b"\1\0").decode()},
+    ),
+    (
+        BackchannelDone("bc_1", "Mhm"),
+        "response.backchannel.audio.done",
+        {"backchannel_id": "bc_1", "phrase": "Mhm"},
+    ),
+    (
+        BackchannelSkipped("bc_1", "deadline_missed"),
+        "response.backchannel.skipped",
+        {"backchannel_id": "bc_1", "reason": "deadline_missed"},
+    ),
 ]
 SDK: TypeAdapter[Any] = TypeAdapter(RealtimeServerEvent)
 
@@ -353,7 +393,13 @@ def test_each_event_has_its_name_and_members(event: Event, kind: str, members: d
 
 
 # Extensions of ours, which go only to clients that ask for them.
-UNPUBLISHED = (TurnSuggested, TurnSuggestionRevoked)
+UNPUBLISHED = (
+    TurnSuggested,
+    TurnSuggestionRevoked,
+    BackchannelAudio,
+    BackchannelDone,
+    BackchannelSkipped,
+)
 PUBLISHED = [entry for entry in EVENTS if not isinstance(entry[0], UNPUBLISHED)]
 
 
