@@ -93,7 +93,7 @@ class BackchannelStage:
                 if self._rules.frame(start, end, probability, self._now):
                     self._attempt = self._host.spawn(self._listen(), "listener sound")
             case TranscriptGrew() | TranscriptGuessed() | TranscriptReady():
-                if self._words.item_id is None and self._rules.is_open and self._is_unknown(command.item_id):
+                if self._words.item_id is None and self._is_unknown(command.item_id):
                     self._words.begin(command.item_id)  # its beginning was not seen
                 self._words.took(command)
 

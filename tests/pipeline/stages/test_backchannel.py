@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.commands import CommitAudio, CreateItem, CreateResponse, UpdateSession
+from pipeline.commands import ClearAudio, CommitAudio, CreateItem, CreateResponse, TruncateItem, UpdateSession
 from pipeline.config import Patch
 from pipeline.events import (
     AudioDelta,
@@ -23,6 +23,7 @@ from pipeline.events import (
     SessionUpdated,
     SpeechStarted,
     SpeechStopped,
+    TranscriptionCompleted,
     TranscriptionDelta,
     TurnSuggested,
 )
@@ -328,6 +329,53 @@ async def test_nothing_is_said_into_a_reply() -> None:
         await client.wait(ResponseDone)
 
 
+async def test_a_reply_that_is_still_being_played_is_not_talked_into() -> None:
+    patch: Patch = {
+        "audio": {
+            "input": {
+                "turn_detection": {
+                    "type": "server_vad",
+                    "silence_duration_ms": 640,
+                    "interrupt_response": False,
+                    "create_response": False,
+                }
+            }
+        }
+    }
+    engines = Engines(replying("Well, listen. " * 500))  # more than a minute, sent at once
+    async with staged(BackchannelStage, engines, wanted(), patch) as (session, client):
+        session.dispatch(CreateItem(user("Hi")))
+        session.dispatch(CreateResponse())
+        await client.wait(ResponseDone)
+        await talk(session, (1920, SPEECH), (960, PAUSE))
+        await client.wait(BufferCommitted)
+        assert not client.of(BackchannelDone)
+
+
+@pytest.mark.parametrize("stops", ["the server", "the client"])
+async def test_who_interrupts_a_reply_is_listened_to_again(stops: str) -> None:
+    patch: Patch = {
+        "audio": {
+            "input": {
+                "turn_detection": {
+                    "type": "server_vad",
+                    "silence_duration_ms": 640,
+                    "interrupt_response": stops == "the server",
+                }
+            }
+        }
+    }
+    engines = Engines(replying("Well, listen. " * 500))  # more than a minute
+    async with staged(BackchannelStage, engines, wanted(), patch) as (session, client):
+        session.dispatch(CreateItem(user("Hi")))
+        session.dispatch(CreateResponse())
+        (message,) = (await client.wait(ResponseDone)).response.output
+        if stops == "the client":
+            session.dispatch(TruncateItem(message.id, 0, 100))
+        await talk(session, (1920, SPEECH))
+        assert await sounds(client, 1) == ["Uh-huh"]
+
+
 async def test_who_has_probably_finished_is_answered_and_not_encouraged() -> None:
     patch: Patch = {
         "audio": {"input": {"turn_detection": {"type": "server_vad", "silence_duration_ms": 960}}}
@@ -470,6 +518,36 @@ async def test_a_session_that_ends_meanwhile_leaves_nothing_behind() -> None:
             await tts.asked.wait()
 
 
+async def test_a_turn_that_is_thrown_away_has_no_more_sounds() -> None:
+    tts = Slow()
+    settings = wanted(hard_deadline_ms=60_000)
+    async with staged(BackchannelStage, Engines(tts_engine=tts), settings, VAD) as (session, client):
+        await talk(session, (1600, SPEECH))
+        async with asyncio.timeout(10):
+            await tts.asked.wait()
+        session.dispatch(ClearAudio())
+        assert (await client.wait(BackchannelSkipped)).reason == "turn_ended"
+
+
+async def test_sounds_are_in_the_language_that_was_heard() -> None:
+    async def german(audio: AsyncIterator[bytes]) -> AsyncGenerator[SttEvent, None]:
+        async for _ in audio:
+            pass
+        yield TranscriptFinal("Ist es kalt?", languages=("de",))
+
+    settings = wanted(min_gap_ms=0, max_per_turn=1)
+    async with staged(BackchannelStage, Engines(stt_engine=ScriptedStt(german)), settings, VAD) as (
+        session,
+        client,
+    ):
+        await talk(session, (1920, SPEECH))
+        assert await sounds(client, 1) == ["Uh-huh"]
+        await finished(session, client)
+        await client.wait(TranscriptionCompleted)
+        await talk(session, (1920, SPEECH))
+        assert await sounds(client, 2) == ["Uh-huh", "Ja"]
+
+
 # --- in mid-turn -----------------------------------------------------------------------------------------
 
 
@@ -484,6 +562,32 @@ async def test_an_update_in_mid_turn_switches_it_on() -> None:
         await talk(session, (1920, SPEECH))
         assert await sounds(client, 1) == ["Uh-huh"]
         assert len(client.of(SpeechStarted)) == 1
+
+
+async def test_a_model_that_comes_in_mid_turn_hears_the_words_from_there_on() -> None:
+    may_go_on = asyncio.Event()
+
+    async def script(audio: AsyncIterator[bytes]) -> AsyncGenerator[SttEvent, None]:
+        await anext(audio)
+        yield TranscriptDelta("I went")
+        await may_go_on.wait()
+        yield TranscriptDelta(" home")
+        async for _ in audio:
+            pass
+        yield TranscriptFinal("I went home")
+
+    small = replying("I see")
+    engines = TwoModels(stt_engine=ScriptedStt(script), others={"lab/small": small})
+    async with staged(BackchannelStage, engines, {}, VAD) as (session, client):
+        await talk(session, (640, SPEECH))
+        await client.wait(TranscriptionDelta)
+        session.dispatch(UpdateSession({"provider_data": of_llm(min_speech_ms=100, eval_interval_ms=100)}))
+        await talk(session, (320, SPEECH))  # so that it is known that somebody speaks
+        may_go_on.set()
+        await client.wait(TranscriptionDelta, 2)
+        await talk(session, (1920, SPEECH))
+        assert await sounds(client, 1) == ["I see"]
+        assert text_of(small.requests[0])[1].endswith("The speaker is just saying: home")
 
 
 async def test_an_update_in_mid_turn_switches_it_off() -> None:

@@ -207,6 +207,21 @@ async def test_a_very_long_wait_may_have_several() -> None:
 
 
 @in_virtual_time
+async def test_a_reply_that_has_begun_may_falter_in_peace() -> None:
+    class Faltering(ScriptedLlm):
+        async def generate(self, request: Any) -> Any:
+            await asyncio.sleep(2.0)
+            yield TextDelta("Well. ")
+            await asyncio.sleep(6.0)
+            yield TextDelta("Rather.")
+            yield LlmFinished("stop")
+
+    often = wanted(min_filler_gap_ms=0, max_initial_per_turn=9)
+    async with staged(FillerStage, Engines(Faltering()), often) as (session, client):
+        assert said(await ask_for_reply(session, client)) == "One moment. Well. Rather."
+
+
+@in_virtual_time
 async def test_a_call_that_comes_first_leaves_no_room_for_a_filler() -> None:
     script = (CALL[0], LlmFinished("tool_calls"))
 
@@ -449,6 +464,20 @@ async def test_a_reply_that_was_begun_early_and_is_slow_all_the_same_has_one() -
         may_answer.set()
         assert said(await client.wait(ResponseDone)) == "One moment. Rather."
         assert tts.segments == ["One moment. ", "Rather."]
+
+
+async def test_the_phrase_is_in_the_language_that_was_heard() -> None:
+    async def german(audio: Any) -> Any:
+        async for _ in audio:
+            pass
+        yield TranscriptFinal("Ist es kalt?", languages=("de",))
+
+    engines = Engines(ScriptedLlm(asyncio.Event()), ScriptedStt(german))
+    async with staged(FillerStage, engines, AT_ONCE, SPOKEN) as (session, client):
+        await session.append_audio(SAY)
+        await client.wait(TranscriptDelta)
+        assert transcript(client) == ["Einen Moment. "]
+        session.dispatch(CancelResponse())
 
 
 async def test_who_has_said_nothing_does_not_wait() -> None:
