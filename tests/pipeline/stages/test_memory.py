@@ -539,6 +539,19 @@ async def test_where_the_clients_own_data_leaves_no_room_the_state_stays() -> No
         assert state_of(await client.wait(SessionUpdated, 3)).version == 1
 
 
+@in_virtual_time
+async def test_what_could_not_be_put_right_for_want_of_room_is_put_right_once_there_is_some() -> None:
+    ours = MemoryState(3, tuple(f"Fact {number} " + "and so on " * 15 for number in range(9)))
+    older = {"version": 1, "facts": ["The user lives in Oslo."]}
+    async with remembering(TwoHanded(), {"state": sent_back(ours)}) as (session, _):
+        much = {"metadata": {"much": "x" * 64_500}, "memory": {"state": older}}
+        session.dispatch(UpdateSession({"provider_data": much}))
+        assert state_of(session).version == 1
+
+        session.dispatch(UpdateSession({"provider_data": {"metadata": None}}))
+        assert state_of(session) == ours
+
+
 # --- trimming -----------------------------------------------------------------------------------------
 
 TRIM: Patch = {"turn_interval": 4, "trim_after_summarize": True}
