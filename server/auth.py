@@ -17,6 +17,9 @@ __all__ = ["SUBPROTOCOL_PREFIX", "Authenticator", "Identity", "KeyRefusedError",
 # How a browser, which cannot set headers on a WebSocket, sends its key.
 SUBPROTOCOL_PREFIX = "openai-insecure-api-key."
 
+# How Inworld's own web samples do it: the key in base64, without the padding, which subprotocols cannot have.
+CREDENTIAL_PREFIXES = ("basic_", "bearer_")
+
 
 class KeyRefusedError(Exception):
     """The caller may not use this server; says why."""
@@ -63,9 +66,9 @@ class Authenticator:
 
         `headers` must find names in any case, or have lower-case ones. A key, or a client secret, is taken
         from `Authorization: Bearer KEY`, from `Authorization: Basic ...` as the key itself or as the
-        password, and from the WebSocket subprotocol `openai-insecure-api-key.KEY`. `credentials` are more
-        values as of the header, which came in another place. A key of the form `id:secret` may be
-        configured, and sent, as it is or in base64.
+        password, and from the WebSocket subprotocols `openai-insecure-api-key.KEY`, `basic_KEY` and
+        `bearer_KEY`. `credentials` are more values as of the header, which came in another place. A key of
+        the form `id:secret` may be configured, and sent, as it is or in base64.
         """
         candidates = _candidates((headers.get("authorization", ""), *credentials), subprotocols)
         identity = None
@@ -126,8 +129,12 @@ def _candidates(credentials: Sequence[str], subprotocols: Sequence[str]) -> list
             found.append(token)
         if scheme == "basic":
             found.append(_plain(token).partition(":")[2])
-    prefix = SUBPROTOCOL_PREFIX
-    found.extend(name.removeprefix(prefix) for name in subprotocols if name.startswith(prefix))
+    for name in subprotocols:
+        if name.startswith(SUBPROTOCOL_PREFIX):
+            found.append(name.removeprefix(SUBPROTOCOL_PREFIX))
+        elif name.startswith(CREDENTIAL_PREFIXES):
+            token = name.partition("_")[2]
+            found += [token, token + "=" * (-len(token) % 4)]
     return [_plain(token) for token in found]
 
 

@@ -20,6 +20,7 @@ class Rules:
     voice_changes: bool = True  # once the assistant has spoken; before, it always may
     tracing_changes: bool = True  # once it is on
     suggestion_events: bool = True  # whether a session may ask for events that OpenAI does not have
+    quiet_cancels: bool = False  # whether a cancel with nothing to cancel is passed over in silence
     route_metadata: bool = True  # whether a response's metadata tells what routers decided
     server_vad: ServerVad = field(default_factory=ServerVad)  # what turn detection of that type starts with
 

@@ -370,6 +370,8 @@ class Responder:
         wanted = self.active if response_id is None else response_id
         running = self._running(wanted) if wanted else None
         if running is None:
+            if response_id is None and self._state.rules.quiet_cancels:
+                return
             raise InvalidRequest(
                 "Cancellation failed: no active response found"
                 + (f" with id '{response_id}'." if response_id else "."),

@@ -26,8 +26,9 @@ class Profile:
 
 PARLEY = Profile("parley", strict=False, rules=Rules(), defaults={})
 
-# The same, where clients of Inworld's connect: it answers in speech and says so by both names.
-INWORLD = replace(PARLEY, defaults={"output_modalities": ("audio", "text")})
+# The same, where clients of Inworld's connect: it answers in speech and says so by both names. Its samples
+# cancel whenever somebody speaks, and one of them takes any error for the end of the call.
+INWORLD = replace(PARLEY, rules=Rules(quiet_cancels=True), defaults={"output_modalities": ("audio", "text")})
 
 # As session.created shows it on the wire; the published prose says 500 ms of silence.
 _OPENAI_VAD = ServerVad(threshold=0.5, prefix_padding_ms=300, silence_duration_ms=200)

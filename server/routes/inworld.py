@@ -5,13 +5,14 @@ answers before the upgrade, and clients are sent pings.
 """
 
 import logging
+from collections.abc import Sequence
 
 from fastapi import APIRouter, WebSocket
 from fastapi.responses import JSONResponse
 from starlette.websockets import WebSocketDisconnect
 
 from server.admission import RefusedError, admit_inworld
-from server.auth import Authenticator
+from server.auth import CREDENTIAL_PREFIXES, Authenticator
 from server.connection import place, serve_session
 from server.errors import ApiError, error_body
 from server.hub import hub_of
@@ -26,7 +27,7 @@ router = APIRouter()
 
 PATH = "/api/v1/realtime/session"
 
-_PROTOCOL = "realtime"  # the one subprotocol that we ever select: another would echo the client's key
+_PROTOCOL = "realtime"
 
 
 @router.websocket(PATH)
@@ -53,7 +54,7 @@ async def session(websocket: WebSocket) -> None:
         return
     with place(websocket.app, admission):
         try:
-            await websocket.accept(subprotocol=_PROTOCOL if _PROTOCOL in offered else None)
+            await websocket.accept(subprotocol=_selected(offered))
             await serve_session(websocket, admission, ping_every=pings.PING_EVERY_S)
         except WebSocketDisconnect:
             log.debug("a client left during the handshake")
@@ -68,6 +69,16 @@ async def session_without_upgrade() -> None:
         code="upgrade_required",
         headers={"Upgrade": "websocket"},
     )
+
+
+def _selected(offered: Sequence[str]) -> str | None:
+    """The subprotocol to answer with. One that is a key is only selected where there is no other.
+
+    Clients in Node.js that offer some give up when none is selected, and Inworld's samples offer just this.
+    """
+    if _PROTOCOL in offered:
+        return _PROTOCOL
+    return next((name for name in offered if name.startswith(CREDENTIAL_PREFIXES)), None)
 
 
 async def _refuse(

@@ -127,7 +127,11 @@ async def test_a_whole_setup_may_be_sent_without_waiting(server_url: str) -> Non
             "item_id",
         ),
         ({"type": "conversation.item.delete", "item_id": "nobody"}, "item_delete_invalid_item_id", "item_id"),
-        ({"type": "response.cancel"}, "response_cancel_not_active", None),
+        (
+            {"type": "response.cancel", "response_id": "nobody"},
+            "response_cancel_not_active",
+            None,
+        ),
         ({"type": "input_audio_buffer.commit"}, "input_audio_buffer_commit_empty", None),
         ({"type": "session.update"}, "missing_required_parameter", "session"),
         (

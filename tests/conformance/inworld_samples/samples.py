@@ -189,7 +189,11 @@ class HangingUpBridge(CarrierBridge):
             self.reasons.append(json.loads(event["arguments"])["reason"])
             output = {"type": "function_call_output", "call_id": event["call_id"], "output": '{"ok":true}'}
             return [{"type": "conversation.item.create", "item": output}, {"type": "response.create"}]
-        return CarrierBridge.react(self, event)
+        speaking = bool(self.played)
+        answers = CarrierBridge.react(self, event)
+        if event["type"] == "input_audio_buffer.speech_started" and speaking:
+            return [{"type": "response.cancel"}]  # of a response that is over by then
+        return answers
 
 
 class _Wire(SocketWire):

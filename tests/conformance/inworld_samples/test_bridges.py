@@ -1,11 +1,17 @@
 """The samples for telephone networks: mu-law passed on as it is, and errors that end the call."""
 
+import json
+
+from websockets.asyncio.client import connect
+from websockets.typing import Subprotocol
+
 from pipeline.audio.codecs import decode
 from tests.conformance.client import Talk
 from tests.conformance.hearing import VOICE_WORDS, transcript_of, voice, words
 from tests.conformance.inworld_samples.samples import (
     ANSWER,
     ANSWER_WORDS,
+    KEY,
     CarrierBridge,
     HangingUpBridge,
     conversation,
@@ -88,3 +94,25 @@ async def test_the_model_ends_the_call(samples_url: str) -> None:
     _, call, farewell = bridge.ended.values()
     assert (call, farewell) == ("", 'Tool end_call returned: {"ok":true}')
     assert b"".join(bridge.played)
+
+
+async def test_a_cancel_that_comes_late_does_not_end_the_call(samples_url: str) -> None:
+    bridge = HangingUpBridge("[[pace 50]] [[words 400]]")
+    async with conversation(samples_url) as talk:
+        await follow_until(talk, bridge, lambda: bool(bridge.played))
+        await speak(talk, chunk_ms=20)
+        await follow(talk, bridge, 2)
+
+    assert words(list(bridge.ended.values())[-1]) == ANSWER_WORDS
+
+
+async def test_a_key_may_come_as_a_subprotocol(samples_url: str) -> None:
+    name = f"basic_{KEY.rstrip('=')}"  # without the padding, which subprotocols cannot have
+    url = (
+        f"{samples_url.replace('http', 'ws', 1)}/api/v1/realtime/session?key=cli-session-1&protocol=realtime"
+    )
+    async with connect(url, subprotocols=[Subprotocol(name)], proxy=None) as socket:
+        first = json.loads(await socket.recv())
+
+    assert first["type"] == "session.created"
+    assert socket.subprotocol == name  # clients in Node.js leave when none is selected
