@@ -74,7 +74,7 @@ class MemoryState:
     version: int = 0
     facts: tuple[str, ...] = ()
     summary: str = ""
-    context_text: str = ""  # what the model reads of it, in front of everything else
+    context_text: str = ""  # facts and summary as the model reads them, behind the instructions
     turns_since_gen: int = 0
     total_turns: int = 0
     items_trimmed: int = 0

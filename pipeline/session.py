@@ -212,6 +212,10 @@ class Session:
         return self._caller
 
     @property
+    def quota(self) -> Quota | None:
+        return self._quota
+
+    @property
     def items(self) -> Iterator[Item]:
         """The conversation, in order."""
         return self._engine.items

@@ -5,7 +5,7 @@
 A response that begins while a list is on its way uses what is known by then.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from pipeline.commands import ListingFailed, ToolsListed
@@ -87,9 +87,15 @@ class Listings:
         self._state = state
         self._known: dict[str, _Known] = {}  # by label
 
-    def check(self, tools: Iterable[Tool], root: str) -> None:
+    def check(self, tools: Collection[Tool], root: str) -> None:
         """Raise `InvalidRequest` where one of these cannot be had on this server, or in this session."""
         state = self._state
+        labels = {entry.label for entry in tools if isinstance(entry, McpTools)} | self._known.keys()
+        if len(labels) > state.limits.max_mcp_servers:
+            raise InvalidRequest(
+                f"A session may name {state.limits.max_mcp_servers} MCP servers, and no more.",
+                param=f"{root}.tools",
+            )
         for index, entry in enumerate(tools):
             param = f"{root}.tools[{index}]"
             match entry:

@@ -27,6 +27,7 @@ class EngineLimits:
     max_parallel_responses: int = 8  # running at once, out-of-band ones included
     max_reply_chars: int = 200_000  # of one response; a model that never stops is stopped here
     max_output_items: int = 128  # of one response
+    max_mcp_servers: int = 16  # of one session; each keeps a connection
     max_tool_rounds: int = 8  # after so many rounds of calls of the server's own, the model has to answer
 
 

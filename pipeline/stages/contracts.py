@@ -10,6 +10,7 @@ from pipeline.effects import Effect
 from pipeline.engines import Engines
 from pipeline.events import Event
 from pipeline.items import Item
+from pipeline.quota import Quota
 from providers.contracts import Caller
 
 __all__ = ["Host", "Stage"]
@@ -25,6 +26,10 @@ class Host(Protocol):
     @property
     def caller(self) -> Caller:
         """For whom they work."""
+
+    @property
+    def quota(self) -> Quota | None:
+        """What they may use of models; None: nothing is limited."""
 
     @property
     def config(self) -> SessionConfig:

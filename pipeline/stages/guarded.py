@@ -11,6 +11,7 @@ from pipeline.effects import Effect
 from pipeline.engines import Engines
 from pipeline.events import Event
 from pipeline.items import Item
+from pipeline.quota import Quota
 from pipeline.stages.contracts import Host, Stage
 from providers.contracts import Caller
 
@@ -86,6 +87,10 @@ class _GuardedHost:
     @property
     def caller(self) -> Caller:
         return self._host.caller
+
+    @property
+    def quota(self) -> Quota | None:
+        return self._host.quota
 
     @property
     def config(self) -> SessionConfig:

@@ -18,6 +18,7 @@ from pipeline.items import (
     OutputAudio,
     OutputText,
 )
+from pipeline.quota import Quota, QuotaExceededError
 from providers.contracts import Caller, LlmFinished, LlmRequest, Message, TextDelta
 from providers.errors import ProviderError, UnknownModelError
 
@@ -44,6 +45,10 @@ class _Asker(Protocol):
     def caller(self) -> Caller:
         """For whom they work."""
 
+    @property
+    def quota(self) -> Quota | None:
+        """What they may use of models; None: nothing is limited."""
+
 
 async def ask(
     host: _Asker,
@@ -57,8 +62,9 @@ async def ask(
     """The whole text of an answer, without the white space around it; it may be empty.
 
     `model` is a name as clients give it. `deadline` is in seconds from now, loading the model included.
-    Raises `SmallModelError`, and nothing else: where there is no such model, where it failed or was late, and
-    where its answer was cut off or is longer than 16 384 characters.
+    The request counts against the client's quota. Raises `SmallModelError`, and nothing else: where there is
+    no such model or no quota left, where it failed or was late, and where its answer was cut off or is longer
+    than 16 384 characters.
     """
     request = LlmRequest(
         messages=tuple(messages),
@@ -68,11 +74,13 @@ async def ask(
     )
     try:
         async with asyncio.timeout(deadline):
-            return await _answer(host.engines, model, request)
+            return await _answer(host, model, request)
     except TimeoutError as error:
         raise SmallModelError(f"The model '{model}' did not answer in {deadline:g} s.") from error
     except ProviderError as error:
         raise SmallModelError(error.message) from error
+    except QuotaExceededError as error:
+        raise SmallModelError(str(error)) from error
     except UnknownModelError as error:
         raise SmallModelError(f"There is no model '{model}'.") from error
     except SmallModelError:
@@ -82,9 +90,12 @@ async def ask(
         raise SmallModelError(f"The model '{model}' crashed.") from error
 
 
-async def _answer(engines: Engines, model: str, request: LlmRequest) -> str:
+async def _answer(host: _Asker, model: str, request: LlmRequest) -> str:
+    engines, quota = host.engines, host.quota
     pieces: list[str] = []
     length = 0
+    if quota is not None:
+        quota.admit()
     llm = await load(engines, engines.llm, engines.resolve_llm(model))
     async with aclosing(llm.generate(request)) as events:
         async for event in events:
@@ -94,7 +105,9 @@ async def _answer(engines: Engines, model: str, request: LlmRequest) -> str:
                     length += len(text)
                     if length > _MAX_ANSWER:
                         raise SmallModelError(f"The model '{model}' answered more than was asked for.")
-                case LlmFinished(reason):
+                case LlmFinished(reason, usage):
+                    if quota is not None and usage is not None:
+                        quota.spend(usage.input_tokens + usage.output_tokens)
                     if reason in ("length", "content_filter"):
                         raise SmallModelError(f"The answer of the model '{model}' was cut off ({reason}).")
                     return "".join(pieces).strip()

@@ -144,7 +144,8 @@ def _explain(fault: ErrorDetails, data: Any) -> InvalidRequest:
     kind, context, value = fault["type"], fault.get("ctx", {}), fault["input"]
     path = _json_path(fault["loc"], data)
     if kind.startswith("union_tag_"):
-        path.append(str(context["discriminator"]).strip("'"))
+        name = str(context["discriminator"]).strip("'")
+        path.append("type" if name.endswith("()") else name)  # a function that knows of more than the type
         value = value.get(path[-1]) if isinstance(value, dict) else value
     if fault["loc"] and fault["loc"][-1] == "[key]":  # the name itself is at fault, and may be endless
         path.pop()

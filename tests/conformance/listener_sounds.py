@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 __all__ = ["EVENTS", "ListenerSounds"]
 
-Event = dict[str, Any]
+Event = Mapping[str, Any]
 
 _MAX_BYTES = 2 * 24_000 * 200 // 1000  # of one delta: 200 ms of PCM16 at 24 kHz
 _REASONS = ("deadline_missed", "turn_ended")

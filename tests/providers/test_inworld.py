@@ -354,7 +354,7 @@ def test_a_transcript_is_read_or_refused(messages: list[Any], closing: bool) -> 
 @settings(max_examples=60, deadline=None)
 @given(messages=st.lists(_MESSAGES, max_size=4))
 async def test_speech_is_read_or_refused(messages: list[Any]) -> None:
-    wire = tts_adapter._Wire({})
+    wire = tts_adapter._Wire({}, tts_adapter.Steering({}))
     socket: Any = _Nowhere()
     await wire.begin(socket)
     await wire.send(socket, "hello there, hello")

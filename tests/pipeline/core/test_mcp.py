@@ -106,6 +106,15 @@ def test_a_label_nobody_knows_needs_an_address(play: Play) -> None:
     assert script.engine.config.tools == ()
 
 
+def test_a_session_names_so_many_servers_and_no_more(play: Play) -> None:
+    script = play({}, server_tools=MCP, limits=EngineLimits(max_mcp_servers=2))
+    for name in ("a", "b"):
+        script.tell(UpdateSession({"tools": (McpTools(name, "https://lab/mcp"),)})).skip()
+    script.tell(UpdateSession({"tools": (McpTools("c", "https://lab/mcp"),)})).expect(
+        "error invalid_value session.tools"
+    )
+
+
 def test_a_server_without_a_toolbox_refuses_mcp(play: Play) -> None:
     play({}).tell(UpdateSession({"tools": (FREE,)})).expect("error invalid_value session.tools[0]")
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from pipeline.events import RateLimit
 from pipeline.items import (
     FunctionCall,
     FunctionCallOutput,
@@ -15,8 +16,9 @@ from pipeline.items import (
     OutputAudio,
     OutputText,
 )
+from pipeline.quota import Quota, QuotaExceededError
 from pipeline.stages.small_model import SmallModelError, ask, said_in
-from providers.contracts import Caller, LlmFinished, SystemMessage, TextDelta
+from providers.contracts import Caller, LlmFinished, LlmUsage, SystemMessage, TextDelta
 from providers.errors import OverloadedError
 from tests.pipeline.scripted import Engines, ScriptedLlm, replying
 from tests.virtual_time import in_virtual_time
@@ -26,12 +28,43 @@ from tests.virtual_time import in_virtual_time
 class Asker:
     engines: Engines
     caller: Caller = field(default_factory=lambda: Caller("sess", "ann"))
+    quota: Quota | None = None
 
 
 async def answer(llm: ScriptedLlm, model: str = "lab/small", deadline: float = 2.0) -> str:
     return await ask(
         Asker(Engines(llm)), model, [SystemMessage("Hm?")], temperature=0.5, max_tokens=7, deadline=deadline
     )
+
+
+class Purse:
+    """A quota of so many requests."""
+
+    def __init__(self, requests: int) -> None:
+        self.requests = requests
+        self.spent = 0
+
+    def admit(self) -> None:
+        if not self.requests:
+            raise QuotaExceededError("Nothing is left.")
+        self.requests -= 1
+
+    def spend(self, tokens: int) -> None:
+        self.spent += tokens
+
+    def limits(self) -> tuple[RateLimit, ...]:
+        return ()
+
+
+@in_virtual_time
+async def test_a_question_counts_against_the_quota_of_the_client() -> None:
+    purse = Purse(1)
+    llm = ScriptedLlm(TextDelta("Yes"), LlmFinished("stop", LlmUsage(7, 2)))
+    asker = Asker(Engines(llm), quota=purse)
+    assert await ask(asker, "lab/small", [SystemMessage("Hm?")], deadline=1) == "Yes"
+    with pytest.raises(SmallModelError, match="Nothing is left"):
+        await ask(asker, "lab/small", [SystemMessage("Hm?")], deadline=1)
+    assert (purse.spent, len(llm.requests)) == (9, 1)
 
 
 @in_virtual_time
