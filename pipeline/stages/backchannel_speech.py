@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -10,13 +10,12 @@ import numpy as np
 
 from pipeline.audio.resample import Resampler
 from pipeline.engines import Engines, load
+from pipeline.events import BACKCHANNEL_RATE as RATE
 from pipeline.stages.phrases import as_sentence
 from providers.contracts import Caller, Tts, TtsOptions
 from providers.errors import BadAnswerError
 
-__all__ = ["RATE", "SpokenPhrases", "pieces"]
-
-RATE = 24_000  # Hertz; what clients are told to expect
+__all__ = ["SpokenPhrases", "pieces"]
 
 _MAX_SECONDS = 4  # of one phrase: what takes longer is no listener's sound
 _PIECE = 2 * RATE * 200 // 1000  # bytes in one event
@@ -63,7 +62,11 @@ class SpokenPhrases:
 async def _spoken(tts: Tts, phrase: str, options: TtsOptions) -> bytes:
     resampler = Resampler(tts.sample_rate, RATE)
     pcm = bytearray()
-    async with aclosing(tts.speak(_once(as_sentence(phrase)), options)) as chunks:
+    # The voice's stream is closed first: until then it may be reading its text.
+    async with (
+        aclosing(_once(as_sentence(phrase))) as text,
+        aclosing(tts.speak(text, options)) as chunks,
+    ):
         async for chunk in chunks:
             for offset in range(0, len(chunk.pcm), _STEP):
                 pcm += resampler.process(chunk.pcm[offset : offset + _STEP])
@@ -76,7 +79,7 @@ async def _spoken(tts: Tts, phrase: str, options: TtsOptions) -> bytes:
     return bytes(pcm)
 
 
-async def _once(text: str) -> AsyncIterator[str]:
+async def _once(text: str) -> AsyncGenerator[str, None]:
     yield text
 
 

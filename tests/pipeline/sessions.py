@@ -71,4 +71,5 @@ async def opened(
         session.join(client, player)
         yield session, client
     turns.__exit__()
-    assert asyncio.all_tasks() == before
+    left = asyncio.all_tasks() - before
+    assert not left, left

@@ -510,6 +510,21 @@ async def test_trouble_is_logged_once_and_the_session_goes_on(
     assert problem in warnings[0]
 
 
+async def test_what_has_failed_is_left_alone_for_a_while() -> None:
+    small = ScriptedLlm(OverloadedError("no capacity"))
+    engines = TwoModels(stt_engine=hearing("I went"), others={"lab/small": small})
+    settings = of_llm(min_gap_ms=60_000, eval_interval_ms=100)
+    async with staged(BackchannelStage, engines, settings, VAD) as (session, client):
+        await talk(session, (640, SPEECH))
+        await client.wait(TranscriptionDelta)
+        await talk(session, (640, SPEECH))
+        async with asyncio.timeout(10):
+            await small.closed.wait()
+        await talk(session, (3200, SPEECH))
+        await finished(session, client)
+    assert len(small.requests) == 1
+
+
 async def test_a_session_that_ends_meanwhile_leaves_nothing_behind() -> None:
     tts = Slow()
     async with staged(BackchannelStage, Engines(tts_engine=tts), wanted(), VAD) as (session, _):
