@@ -10,6 +10,7 @@ from pipeline.items import Item
 from providers.contracts import SttUsage, TokenLogprob, TranscriptSegment
 
 __all__ = [
+    "BACKCHANNEL_RATE",
     "AudioDelta",
     "AudioDone",
     "BackchannelAudio",
@@ -386,10 +387,13 @@ class McpCallProgress:
 # --- Listener sounds: beside every response, and never part of the conversation -----------------------
 
 
+BACKCHANNEL_RATE = 24_000  # Hertz of listener sounds, whatever the session's formats are
+
+
 @dataclass(frozen=True, slots=True)
 class BackchannelAudio:
     backchannel_id: str
-    pcm: bytes  # 24 kHz, whatever the session's formats are
+    pcm: bytes  # at `BACKCHANNEL_RATE`
 
 
 @dataclass(frozen=True, slots=True)

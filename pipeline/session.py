@@ -66,7 +66,9 @@ from pipeline.effects import (
 from pipeline.engines import Engines
 from pipeline.errors import InvalidRequest
 from pipeline.events import (
+    BACKCHANNEL_RATE,
     AudioDelta,
+    BackchannelAudio,
     ErrorRaised,
     Event,
     ItemRetrieved,
@@ -393,6 +395,8 @@ class Session:
             case AudioDelta(part, pcm, format):
                 self._store.append((part.item_id, part.content_index), pcm, format.rate)
                 self._hearing.played(pcm, format.rate)
+            case BackchannelAudio(_, pcm):
+                self._hearing.played(pcm, BACKCHANNEL_RATE)  # an echo of it is none of the user's words
             case ItemRetrieved(item, audio) if isinstance(item, MessageItem):
                 event = ItemRetrieved(self._with_audio(item, audio), audio)
         for peer in self._peers:

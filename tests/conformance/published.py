@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from tests.conformance.listener_sounds import EVENTS as LISTENER_SOUNDS
 
-__all__ = ["OURS", "PUBLISHED", "DialectName", "Published", "by_type"]
+__all__ = ["OURS", "PUBLISHED", "DialectName", "Published", "WebSearch", "by_type"]
 
 DialectName = Literal["ga", "beta"]
 
@@ -56,6 +56,13 @@ class _TurnSuggestionRevoked(BaseModel):
     event_id: str
     item_id: str
     utterance_index: int
+
+
+class WebSearch(BaseModel):
+    """Inworld's entry for searches of the web among the tools; only clients that name it see it."""
+
+    type: Literal["web_search"]
+    providerData: dict[str, Any] | None = None  # noqa: N815 - as Inworld spells it
 
 
 # Events of ours that no published type has; clients get them only where they ask for them.

@@ -31,6 +31,7 @@ from providers.stt.remote import Guessed, Settled
 from providers.tts import inworld as tts_adapter
 from providers.tts.inworld import InworldTts
 from providers.tts.inworld_http import InworldHttpTts
+from providers.tts.inworld_shape import Steering
 from providers.tts.remote import Mark
 from tests.fakes.inworld_api import FakeInworld
 
@@ -354,7 +355,7 @@ def test_a_transcript_is_read_or_refused(messages: list[Any], closing: bool) -> 
 @settings(max_examples=60, deadline=None)
 @given(messages=st.lists(_MESSAGES, max_size=4))
 async def test_speech_is_read_or_refused(messages: list[Any]) -> None:
-    wire = tts_adapter._Wire({}, tts_adapter.Steering({}))
+    wire = tts_adapter._Wire({}, Steering({}))
     socket: Any = _Nowhere()
     await wire.begin(socket)
     await wire.send(socket, "hello there, hello")

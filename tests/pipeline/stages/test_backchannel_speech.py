@@ -6,7 +6,8 @@ from collections.abc import AsyncGenerator, AsyncIterator
 import numpy as np
 import pytest
 
-from pipeline.stages.backchannel_speech import RATE, SpokenPhrases, pieces
+from pipeline.events import BACKCHANNEL_RATE as RATE
+from pipeline.stages.backchannel_speech import SpokenPhrases, pieces
 from providers.contracts import Caller, SpeechChunk, TtsOptions
 from providers.errors import BadAnswerError
 from tests.pipeline.scripted import Engines, ScriptedTts
