@@ -1,5 +1,6 @@
 """Conversation items and their content parts, as immutable values."""
 
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -24,7 +25,9 @@ __all__ = [
     "OutputText",
     "Role",
     "ToolFailure",
+    "call_of",
     "size_of",
+    "words_of",
 ]
 
 ItemStatus = Literal["in_progress", "completed", "incomplete"]
@@ -158,6 +161,30 @@ Item = (
     | McpApprovalRequest
     | McpApprovalResponse
 )
+
+
+def call_of(item: Item) -> Hashable | None:
+    """What a call has in common with its output, or with the question whether it may be made; else None."""
+    match item:
+        case FunctionCall() | FunctionCallOutput():
+            return "call", item.call_id
+        case McpApprovalRequest():
+            return "approval", item.id
+        case McpApprovalResponse():
+            return "approval", item.request_id
+        case McpCall(approval_request_id=str() as request_id):
+            return "approval", request_id
+    return None
+
+
+def words_of(item: MessageItem) -> Iterator[str]:
+    """The text of each part, written or spoken; what is not transcribed yet is empty."""
+    for part in item.content:
+        match part:
+            case InputText(text) | OutputText(text):
+                yield text
+            case InputAudio(transcript) | OutputAudio(transcript):
+                yield transcript or ""
 
 
 def size_of(item: Item) -> int:

@@ -17,15 +17,7 @@ from pipeline.config import RetentionRatio, SessionConfig
 from pipeline.core.context import item_tokens, message_tokens, request_tokens, tools_tokens
 from pipeline.core.conversation import Conversation
 from pipeline.core.standing import standing_instructions
-from pipeline.items import (
-    FunctionCall,
-    FunctionCallOutput,
-    Item,
-    McpApprovalRequest,
-    McpApprovalResponse,
-    McpCall,
-    MessageItem,
-)
+from pipeline.items import Item, MessageItem, call_of
 from providers.contracts import FunctionTool, LlmRequest, SystemMessage
 from providers.errors import ContextTooLongError
 
@@ -161,16 +153,8 @@ def fit(
 
 def _group(item: Item) -> Hashable:
     """What leaves together has the same group."""
-    match item:
-        case FunctionCall() | FunctionCallOutput():
-            return "call", item.call_id
-        case McpApprovalRequest():
-            return "approval", item.id
-        case McpApprovalResponse():
-            return "approval", item.request_id
-        case McpCall(approval_request_id=str() as request_id):
-            return "approval", request_id
-    return "item", item.id
+    call = call_of(item)
+    return ("item", item.id) if call is None else call
 
 
 def _newest(items: Sequence[Item]) -> set[Hashable]:

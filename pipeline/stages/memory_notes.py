@@ -12,17 +12,14 @@ from pipeline.extensions import Memory, MemoryState
 from pipeline.items import (
     FunctionCall,
     FunctionCallOutput,
-    InputAudio,
     InputImage,
-    InputText,
     Item,
     McpApprovalRequest,
     McpApprovalResponse,
     McpCall,
     MessageItem,
-    OutputAudio,
-    OutputText,
     ToolFailure,
+    words_of,
 )
 from providers.contracts import Message, SystemMessage, TextPart, UserMessage
 from providers.json_reply import read_object
@@ -122,14 +119,8 @@ def _called(item: FunctionCall | McpCall | McpApprovalRequest) -> str:
 
 
 def _texts(item: MessageItem) -> Iterable[str]:
-    for part in item.content:
-        match part:
-            case InputText(text) | OutputText(text):
-                yield text
-            case InputAudio(transcript) | OutputAudio(transcript):
-                yield transcript or ""
-            case InputImage():
-                yield "(shows a picture)"
+    yield from words_of(item)
+    yield from ("(shows a picture)" for part in item.content if isinstance(part, InputImage))
 
 
 def messages_for(memory: Memory, state: MemoryState, transcript: Transcript) -> tuple[Message, ...]:

@@ -3,13 +3,12 @@
 from collections.abc import Collection, Hashable, Sequence
 
 from pipeline.items import (
-    FunctionCall,
     FunctionCallOutput,
     Item,
-    McpApprovalRequest,
     McpApprovalResponse,
     McpCall,
     MessageItem,
+    call_of,
 )
 
 __all__ = ["to_leave_out"]
@@ -29,7 +28,7 @@ def to_leave_out(items: Sequence[Item], covered: Collection[str]) -> set[str]:
     end = _last_exchanges(items)
     for index, item in enumerate(items):
         may_leave = index < end and item.id in covered
-        if (call := _call_of(item)) is not None:
+        if (call := call_of(item)) is not None:
             calls.setdefault(call, []).append(item)
             if may_leave:
                 old.add(item.id)
@@ -40,20 +39,6 @@ def to_leave_out(items: Sequence[Item], covered: Collection[str]) -> set[str]:
         if ids <= old and any(map(_ends, members)):
             leaving |= ids
     return leaving
-
-
-def _call_of(item: Item) -> Hashable:
-    """What calls, their outputs, and the questions whether they may be made, have in common."""
-    match item:
-        case FunctionCall() | FunctionCallOutput():
-            return "call", item.call_id
-        case McpApprovalRequest():
-            return "approval", item.id
-        case McpApprovalResponse():
-            return "approval", item.request_id
-        case McpCall(approval_request_id=str() as request_id):
-            return "approval", request_id
-    return None
 
 
 def _ends(item: Item) -> bool:

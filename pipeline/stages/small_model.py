@@ -8,16 +8,7 @@ from contextlib import aclosing
 from typing import Protocol
 
 from pipeline.engines import Engines, load
-from pipeline.items import (
-    FunctionCall,
-    FunctionCallOutput,
-    InputAudio,
-    InputText,
-    Item,
-    MessageItem,
-    OutputAudio,
-    OutputText,
-)
+from pipeline.items import FunctionCall, FunctionCallOutput, Item, MessageItem, words_of
 from pipeline.quota import Quota, QuotaExceededError
 from providers.contracts import Caller, LlmFinished, LlmRequest, Message, TextDelta
 from providers.errors import ProviderError, UnknownModelError
@@ -123,19 +114,10 @@ def _lines(items: Iterable[Item]) -> Iterator[str]:
     for item in items:
         match item:
             case MessageItem(role=role):
-                text = " ".join(" ".join(_words(item)).split())
+                text = " ".join(" ".join(words_of(item)).split())
                 if text:
                     yield f"{role.capitalize()}: {text[:_MAX_LINE]}"
             case FunctionCall(name=name, arguments=arguments):
                 yield f"Assistant calls {name}: {arguments[:_MAX_LINE]}"
             case FunctionCallOutput(output=output):
                 yield f"Result: {output[:_MAX_LINE]}"
-
-
-def _words(item: MessageItem) -> Iterator[str]:
-    for part in item.content:
-        match part:
-            case InputText(text) | OutputText(text):
-                yield text
-            case InputAudio(transcript) | OutputAudio(transcript):
-                yield transcript or ""

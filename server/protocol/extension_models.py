@@ -37,6 +37,7 @@ def _in_capitals(value: Any) -> Any:
 
 Switch = bool | None
 Name = Annotated[str, Field(min_length=1, max_length=_MAX_NAME)] | None
+SmallModel = Annotated[str, Field(max_length=_MAX_NAME)] | None  # empty: as if it was not named
 Text = Annotated[str, Field(max_length=_MAX_TEXT)] | None
 Share = Annotated[float, Field(ge=0, le=1)] | None
 Temperature = Annotated[float, Field(ge=0, le=2)] | None
@@ -156,7 +157,7 @@ class Responsiveness(_Part):
     """Speech that fills the wait for a slow model."""
 
     enabled: Switch = None
-    small_model: Name = None
+    small_model: SmallModel = None
     initial_wait_timeout_ms: Milliseconds = None
     hard_deadline_ms: Milliseconds = None
     history_tail_items: Few = None
@@ -174,7 +175,7 @@ class Backchannel(_Part):
     """Short listener sounds while the user talks."""
 
     enabled: Switch = None
-    small_model: Name = None
+    small_model: SmallModel = None
     eval_interval_ms: Annotated[int, Field(ge=100, le=_MINUTE)] | None = None
     min_speech_ms: Milliseconds = None
     min_gap_ms: Annotated[int, Field(ge=0, le=60 * _MINUTE)] | None = None

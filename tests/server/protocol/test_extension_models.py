@@ -230,7 +230,6 @@ def test_a_known_member_of_another_type_is_refused(path: tuple[str, ...]) -> Non
         ("backchannel.decider_kind", "dice", "invalid_value"),
         ("backchannel.allowed_phrases", ["mhm"] * 51, "array_above_max_length"),
         ("responsiveness.temperature", 3, "decimal_above_max_value"),
-        ("responsiveness.small_model", "", "string_below_min_length"),
         ("user_id", "x" * 513, "string_above_max_length"),
         ("auto_tool_response", 1, "invalid_type"),
     ],
@@ -283,3 +282,8 @@ def test_the_strict_profile_has_no_such_thing() -> None:
 
     assert isinstance(command, Refuse)
     assert (command.error.code, command.error.param) == ("unknown_parameter", "session.providerData")
+
+
+def test_a_small_model_without_a_name_is_the_servers_own_choice() -> None:
+    given = {"responsiveness": {"small_model": ""}, "backchannel": {"small_model": ""}}
+    assert kept(given) == given
