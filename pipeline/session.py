@@ -9,7 +9,6 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from dataclasses import replace
 from time import monotonic
 from types import TracebackType
 from typing import Any, Protocol, Self, assert_never
@@ -22,12 +21,11 @@ from pipeline.commands import (
     ClientCommand,
     Command,
     DeadlinePassed,
-    GenerationFailed,
     PlaybackStopped,
     Refuse,
     StartSession,
 )
-from pipeline.config import AudioConfig, SessionConfig
+from pipeline.config import SessionConfig
 from pipeline.core.engine import Engine
 from pipeline.core.reconfiguring import Rules
 from pipeline.core.state import EngineLimits
@@ -76,13 +74,14 @@ from pipeline.events import (
     ResponseDone,
     Usage,
 )
-from pipeline.generation import Generation
+from pipeline.generations import Generations
 from pipeline.hearing import Hearing
 from pipeline.intake import with_recordings_decoded
-from pipeline.items import ContentPart, InputAudio, Item, MessageItem, OutputAudio
+from pipeline.items import Item, MessageItem
 from pipeline.judging import TurnJudge
 from pipeline.log_reports import log_report
-from pipeline.quota import Quota, QuotaExceededError
+from pipeline.quota import Quota
+from pipeline.retrieving import with_audio
 from pipeline.stages.contracts import Host, Stage
 from pipeline.ticks import TICK_RATE
 from pipeline.tool_runner import ToolRunner
@@ -180,7 +179,7 @@ class Session:
         self._caller = caller_of(id, config)
         self._players: list[Player] = []
         self._alarm: asyncio.TimerHandle | None = None
-        self._generations: dict[str, tuple[Generation, asyncio.Task[None]]] = {}
+        self._generations = Generations(engines, self.dispatch, self.spawn, self._room, quota)
         self._store = AudioStore(max_kept_audio)
         self._stages = [make(self) for make in stages]
         self._busy_stages: list[Stage] = []  # those that have something to do
@@ -355,20 +354,18 @@ class Session:
                 self._store.forget(item_id)
                 self._hearing.forget(item_id)
             case StartGeneration():
-                self._start_generation(effect)
+                self._generations.start(effect, self._caller)
             case Speak(response_id, text):
-                self._generations[response_id][0].speak(text)
+                self._generations.speak(response_id, text)
             case FinishSpeaking(response_id):
-                self._generations[response_id][0].finish_speaking()
+                self._generations.finish_speaking(response_id)
             case ListTools():
                 self._tools.list_tools(effect)
             case RunTool():
                 self._tools.run(effect)
             case StopGeneration(response_id):
                 self._tools.stop(response_id)
-                if running := self._generations.pop(response_id, None):
-                    running[0].stop()
-                    running[1].cancel()
+                self._generations.stop(response_id)
             case StopPlayback(unheard):
                 self._hearing.not_played(unheard)
                 self._stop_playback()
@@ -398,43 +395,13 @@ class Session:
             case BackchannelAudio(_, pcm):
                 self._hearing.played(pcm, BACKCHANNEL_RATE)  # an echo of it is none of the user's words
             case ItemRetrieved(item, audio) if isinstance(item, MessageItem):
-                event = ItemRetrieved(self._with_audio(item, audio), audio)
+                event = ItemRetrieved(with_audio(item, audio, self._store), audio)
         for peer in self._peers:
             peer.send(event)
         if isinstance(event, ResponseDone) and self._quota is not None:
             usage = event.response.usage or Usage(0, 0)
             self._quota.spend(usage.input_tokens + usage.output_tokens)
             self._perform(Emit(RateLimitsUpdated(self._quota.limits())))
-
-    def _with_audio(self, item: MessageItem, audio: AudioConfig) -> MessageItem:
-        rate_in, rate_out = audio.input.format.rate, audio.output.format.rate
-        content: list[ContentPart] = []
-        for index, part in enumerate(item.content):
-            match part:
-                case InputAudio():
-                    part = replace(part, pcm=self._store.get((item.id, index), rate_in))
-                case OutputAudio():
-                    part = replace(part, pcm=self._store.get((item.id, index), rate_out))
-            content.append(part)
-        return replace(item, content=tuple(content))
-
-    def _start_generation(self, order: StartGeneration) -> None:
-        id = order.response_id
-        try:
-            if self._quota is not None:
-                self._quota.admit()
-        except QuotaExceededError as exceeded:
-            self.dispatch(GenerationFailed(id, "rate_limit_exceeded", str(exceeded), started=False))
-            return
-        generation = Generation(order, self._engines, self.dispatch, self._room, self._caller)
-        task = self.spawn(generation.run(), f"generation {id}")
-        self._generations[id] = (generation, task)
-        task.add_done_callback(lambda _: self._generated(id, generation))
-
-    def _generated(self, id: str, generation: Generation) -> None:
-        # One that was prepared in vain is followed by another for the same response.
-        if id in self._generations and self._generations[id][0] is generation:
-            del self._generations[id]
 
     def _stop_playback(self) -> None:
         for player in self._players:
