@@ -56,6 +56,7 @@ from pipeline.commands import (
 )
 from pipeline.config import ServerVad, SessionConfig
 from pipeline.core.conversation import Conversation
+from pipeline.core.editing import Editor
 from pipeline.core.followups import Followups
 from pipeline.core.listening import Listener
 from pipeline.core.reconfiguring import Rules, check_change
@@ -63,20 +64,16 @@ from pipeline.core.responding import Responder
 from pipeline.core.state import EngineLimits, State
 from pipeline.core.transcripts import Transcripts
 from pipeline.core.turns import SpeechBegan, SpeechEnded
-from pipeline.effects import Configure, Effect, Emit, ForgetItem, ReportRoute, SetDeadline
+from pipeline.effects import Configure, Effect, Emit, ReportRoute, SetDeadline
 from pipeline.errors import InvalidRequest
 from pipeline.events import (
     ErrorRaised,
-    ItemAdded,
-    ItemDeleted,
-    ItemDone,
-    ItemRetrieved,
     ItemTruncated,
     SessionCreated,
     SessionUpdated,
 )
 from pipeline.ids import NewId, new_id
-from pipeline.items import FunctionCall, Item, ItemReference, MessageItem, OutputAudio
+from pipeline.items import Item, ItemReference, MessageItem
 from pipeline.ticks import TICK_RATE
 from pipeline.tools import ServerTools
 from pipeline.turn_taking import TurnTaking
@@ -122,6 +119,7 @@ class Engine:
         self._responder = Responder(self._state, self._transcripts.is_pending)
         self._listings = self._responder.listings
         self._followups = Followups(self._state, self._listings)
+        self._editor = Editor(self._state, self._transcripts, self._responder, self._followups)
         self._deadline: float | None = None
 
     @property
@@ -232,14 +230,13 @@ class Engine:
             case ClearAudio():
                 listener.clear()
             case CreateItem():
-                self._create_item(command)
+                self._editor.create(command)
             case RetrieveItem():
-                item = self._find(command.item_id, "retrieve")
-                self._state.emit(ItemRetrieved(item, self.config.audio))
+                self._editor.retrieve(command)
             case DeleteItem():
-                self._delete(command)
+                self._editor.delete(command)
             case TruncateItem():
-                self._truncate(command)
+                self._editor.truncate(command)
             case CreateResponse():
                 self._create_response(command)
             case CancelResponse():
@@ -351,74 +348,6 @@ class Engine:
         if "tools" in command.patch:
             self._listings.configure(new.tools)
 
-    # --- items ----------------------------------------------------------------------------------------
-
-    def _create_item(self, command: CreateItem) -> None:
-        state, item = self._state, self._named(command.item)
-        turn = self._transcripts.open
-        if turn is not None and item.id == turn.item_id:
-            # The client knows that id from speech_started; the turn that is being spoken will need it.
-            raise InvalidRequest(
-                f"The id '{item.id}' belongs to the turn that is being spoken.",
-                code="item_create_duplicate_item_id",
-            )
-        state.conversation.check_insert(item, command.previous_item_id)
-        self._transcripts.check_clips([item])
-        self._followups.check(item)
-        if isinstance(item, MessageItem):
-            item = self._transcripts.clip_arrived(item)
-        previous = state.conversation.insert(item, command.previous_item_id)
-        state.emit(ItemAdded(item, previous))
-        state.emit(ItemDone(item, previous))
-        self._followups.item_created(item)
-
-    def _named(self, item: Item) -> Item:
-        """The item with the ids that the client left to us."""
-        if not item.id:
-            item = replace(item, id=self._state.new_id("item"))
-        if isinstance(item, FunctionCall) and not item.call_id:
-            item = replace(item, call_id=self._state.new_id("call"))
-        return item
-
-    def _find(self, item_id: str, verb: str) -> Item:
-        item = self._state.conversation.get(item_id)
-        if item is None:
-            raise InvalidRequest(
-                f"Error with item {verb}: the item with id '{item_id}' does not exist.",
-                code=f"item_{verb}_invalid_item_id",
-                param="item_id",
-            )
-        return item
-
-    def _delete(self, command: DeleteItem) -> None:
-        item = self._find(command.item_id, "delete")
-        self._state.conversation.remove(item.id)
-        self._transcripts.item_deleted(item.id)
-        self._state.do(ForgetItem(item.id))
-        self._state.emit(ItemDeleted(item.id))
-        self._responder.item_deleted(item.id)
-
-    def _truncate(self, command: TruncateItem) -> None:
-        item = self._find(command.item_id, "truncate")
-        heard = isinstance(item, MessageItem) and item.role == "assistant"
-        if heard and isinstance(item, MessageItem) and item.content:
-            heard = isinstance(item.content[0], OutputAudio)
-        if not heard:
-            raise InvalidRequest(
-                "Only model output audio messages can be truncated.", code="unsupported_content_type"
-            )
-        if command.content_index != 0:
-            raise InvalidRequest(
-                f"The item has no audio at content_index {command.content_index}; use 0.",
-                param="content_index",
-            )
-        end = self._responder.truncate(item.id, command.audio_end_ms)
-        state = self._state
-        state.playback.stop(state.now)  # the client tells where its player has stopped
-        if state.idle_since is not None:
-            state.idle_since = min(state.idle_since, state.now)
-        state.emit(ItemTruncated(item.id, 0, end))
-
     # --- responses ------------------------------------------------------------------------------------
 
     def _create_response(self, command: CreateResponse) -> None:
@@ -432,7 +361,8 @@ class Engine:
         else:
             # Ids of our own: one that a client took from the conversation must not stand for that item.
             entries = [
-                e if isinstance(e, ItemReference) else self._named(replace(e, id="")) for e in params.input
+                e if isinstance(e, ItemReference) else self._editor.named(replace(e, id=""))
+                for e in params.input
             ]
             self._transcripts.check_clips(entries)
             responder.check_references(entries)
