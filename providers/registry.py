@@ -5,7 +5,8 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from providers.catalog import CATALOG
@@ -47,7 +48,10 @@ def make_provider(kind: str, settings: ProviderSettings) -> Provider:
 
     Kinds are entry points of the group "openparley.providers", so installing a package can add one.
     """
-    kinds = {entry.name: entry for entry in entry_points(group=GROUP)}
+    kinds = _kinds()
+    if kind not in kinds:  # unless it was installed meanwhile
+        _kinds.cache_clear()
+        kinds = _kinds()
     if kind not in kinds:
         raise ProviderSetupError(
             f"provider '{settings.name}': there is no kind '{kind}'{_nearest(kind, kinds)};"
@@ -66,6 +70,12 @@ def make_provider(kind: str, settings: ProviderSettings) -> Provider:
     if not isinstance(provider, Provider):
         raise ProviderSetupError(f"provider '{settings.name}': kind '{kind}' is not a Provider")
     return provider
+
+
+@cache
+def _kinds() -> dict[str, EntryPoint]:
+    """Looked up once: it reads the metadata of every installed package, for 10 to 30 ms."""
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 
 class Registry:
