@@ -4,6 +4,7 @@ Importing that package takes more than a second: `toolbox` does it in a thread, 
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TypeVar
@@ -63,6 +64,7 @@ class McpConnection:
         self._secrets = secrets_of(server)
         self._opening = asyncio.Lock()
         self._link: Link | None = None
+        self._users: Counter[Link] = Counter()  # requests under way, also over links that were replaced
 
     async def open(self) -> None:
         """Agree with the server on the protocol; raises `ToolFailedError`."""
@@ -71,8 +73,9 @@ class McpConnection:
 
     async def aclose(self) -> None:
         """Take leave of the server, which never takes long."""
-        if self._link is not None:
-            await self._link.aclose()
+        for link in {self._link, *self._users}:
+            if link is not None:
+                await link.aclose()
 
     async def tools(self) -> tuple[RemoteTool, ...]:
         async def ask(link: Link) -> tuple[RemoteTool, ...]:
@@ -114,22 +117,38 @@ class McpConnection:
         """What the server answers, over a new connection where the one at hand is of no use."""
         link = await self._linked()
         try:
-            return await ask(link)
+            async with self._using(link):
+                return await ask(link)
         except MCPError as error:
             # Whatever a tool does, it shall not do it twice.
             was_over = error.code == CONNECTION_CLOSED and not noted.was_sent
             if not was_over and not noted.is_session_lost:
                 raise
-        return await ask(await self._linked(instead_of=link))
+        link = await self._linked(instead_of=link)
+        async with self._using(link):
+            return await ask(link)
+
+    @asynccontextmanager
+    async def _using(self, link: Link) -> AsyncGenerator[None, None]:
+        """A link that was replaced is left to the requests that are under way over it; the last ends it."""
+        self._users[link] += 1
+        try:
+            yield
+        finally:
+            self._users[link] -= 1
+            if not self._users[link]:
+                del self._users[link]
+                if link is not self._link:
+                    await link.aclose()
 
     async def _linked(self, instead_of: Link | None = None) -> Link:
         async with self._opening:
             link = self._link
             if link is not None and link is not instead_of and not link.is_over:
                 return link
-            if link is not None:
-                await link.aclose()
             self._link = None
+            if link is not None and not self._users[link]:
+                await link.aclose()
             link = Link(self._server, self._guard, self._limits)
             try:
                 async with asyncio.timeout(self._limits.connect_timeout):

@@ -78,7 +78,7 @@ class Link:
             await asyncio.wait({self._task}, timeout=CLOSE_PATIENCE)
         finally:
             self._task.cancel()
-        await asyncio.wait({self._task})
+            await _end_of(self._task)
 
     async def _hold(self, server: McpServer, guard: OutboundGuard, limits: ToolLimits) -> None:
         exchange.set(self._noted)
@@ -102,6 +102,21 @@ class Link:
             self._failure = _innermost(error)
         finally:
             self._ready.set()
+
+
+async def _end_of(task: asyncio.Task[None]) -> None:
+    """Wait for a task that was cancelled, even where the one who waits is cancelled again meanwhile.
+
+    Left to itself it would outlive its session, and perhaps the event loop.
+    """
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
 
 
 async def _pages(client: Client) -> AsyncGenerator[list[Mapping[str, Any]], None]:
