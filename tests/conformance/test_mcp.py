@@ -8,7 +8,7 @@ import pytest
 
 from server.background import running_server
 from server.settings import DefaultsSettings, Settings, ToolSettings
-from tests.conformance.client import Event, Talk, talk
+from tests.conformance.client import Event, SdkWire, Talk, openai_client, talk
 from tests.fakes.mcp_process import AUTHORIZATION, McpProcess, start_mcp_server
 from tests.speech import recording, silence
 
@@ -198,6 +198,25 @@ async def test_credentials_arrive_and_are_shown_to_nobody(url: str, mcp: McpProc
         assert session.session["tools"] == [entry(mcp)]
         told = [event for event in session.events if event["type"] != "response.output_text.delta"]
         assert not any(token in str(event) or "a-secret" in str(event) for event in told)
+
+
+async def test_a_client_secret_carries_credentials_that_its_holder_never_sees(
+    url: str, mcp: McpProcess
+) -> None:
+    token = AUTHORIZATION.removeprefix("Bearer ")
+    session = {"type": "realtime", "output_modalities": ["text"], "tools": [entry(mcp, authorization=token)]}
+    async with openai_client(url) as maker:
+        made = await maker.realtime.client_secrets.create(session=session)  # type: ignore[arg-type]
+    assert token not in str(made)
+    async with (
+        openai_client(url, made.value) as client,
+        client.realtime.connect(extra_query={}) as connection,
+    ):
+        talk = Talk(SdkWire(connection))
+        events = await talk.until("mcp_list_tools.completed")
+        assert [event["type"] for event in events][:2] == ["session.created", "conversation.item.added"]
+        assert (await talk.ask("[[call secret]]")).text == "Tool secret returned: the cake is a lie"
+        assert not any(token in str(event) for event in talk.events)
 
 
 @pytest.mark.parametrize(
