@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from itertools import cycle
 from typing import Literal
 
-__all__ = ["DEFAULT_PATTERNS", "VOICES", "WELL_KNOWN_NAMES", "EngineKind"]
+__all__ = ["ABSENT_PATTERNS", "DEFAULT_PATTERNS", "VOICES", "WELL_KNOWN_NAMES", "EngineKind"]
 
 EngineKind = Literal["llm", "stt", "tts"]
 
@@ -14,6 +14,13 @@ DEFAULT_PATTERNS: Mapping[EngineKind, tuple[str, ...]] = {
     "llm": ("", "gpt-realtime*", "gpt-4o*realtime*", "gpt-audio*", "gpt-4o*audio*"),
     "stt": ("*",),
     "tts": ("", "tts-1*", "gpt-4o*-tts*", "inworld-tts-*"),
+}
+
+# Names of Inworld's own engines, which its clients fill in; where it is not configured they mean the default.
+ABSENT_PATTERNS: Mapping[EngineKind, tuple[str, ...]] = {
+    "llm": (),
+    "stt": ("inworld/inworld-stt-*",),
+    "tts": ("inworld/inworld-tts-*",),
 }
 
 # The commonest of those names, for lists of models.

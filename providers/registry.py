@@ -12,7 +12,7 @@ from typing import Any
 from providers.catalog import CATALOG
 from providers.contracts import Llm, Stt, Tts, TurnModel, Vad
 from providers.errors import ProviderError, UnknownModelError
-from providers.names import DEFAULT_PATTERNS, VOICES, WELL_KNOWN_NAMES, EngineKind
+from providers.names import ABSENT_PATTERNS, DEFAULT_PATTERNS, VOICES, WELL_KNOWN_NAMES, EngineKind
 from providers.provider import Provider, ProviderSettings
 from providers.routing.lookup import Routed
 from providers.tts.prepared import PreparedTts
@@ -226,6 +226,8 @@ class Registry:
     def _resolve(self, kind: EngineKind, name: str) -> str:
         *_, target = self._chain(name)
         if "/" in target:
+            if self._is_absent(kind, target):
+                return str(getattr(self.defaults, kind))
             self._check(kind, target)
             return target
         owners = [
@@ -240,6 +242,13 @@ class Registry:
         if owners:
             raise UnknownModelError(f"'{target}' is ambiguous: {', '.join(owners)}.")
         raise self._unknown(kind, target)
+
+    def _is_absent(self, kind: EngineKind, target: str) -> bool:
+        """Whether clients name it without being asked, and its service is not configured."""
+        provider = self.providers.get(target.partition("/")[0])
+        return (provider is None or not provider.models()) and any(
+            fnmatchcase(target, pattern) for pattern in ABSENT_PATTERNS[kind]
+        )
 
     def _check(self, kind: EngineKind, target: str) -> None:
         """Whether the model exists, without loading one that its provider lists."""

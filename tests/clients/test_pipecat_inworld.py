@@ -20,7 +20,6 @@ SETTINGS: dict[str, Any] = {
     "server": {"api_keys": ["inworld:secret"]},
     "aliases": {
         "openai/gpt-4.1-mini": "builtin/echo",
-        "inworld/inworld-stt-1": "local/moonshine-tiny-en",
     },
     "defaults": {"turn_detection": "none"},
 }

@@ -17,6 +17,8 @@ from providers.names import VOICES, WELL_KNOWN_NAMES
 from providers.openai_compatible import OpenAICompatibleProvider
 from providers.provider import Provider, ProviderSettings
 from providers.registry import Defaults, ProviderSetupError, Registry, make_provider
+from providers.router import RouterProvider, WithRouters
+from providers.routing.routers import Routers
 from providers.tts.openai_speech import OPENAI_VOICES
 
 DEFAULTS = Defaults(
@@ -351,6 +353,25 @@ def test_names_of_other_services_have_a_voice_everywhere(kind: str, model: str) 
     assert all(engine.knows_voice(voice) for voice in found.values())
     assert "en-us" not in " ".join(found.values())
     assert len(set(found.values())) >= 4
+
+
+def test_names_of_inworlds_engines_mean_the_defaults_where_it_is_not_configured(build: Build) -> None:
+    routers = RouterProvider(Routers(), "router")
+    registry = build({}, WithRouters("inworld", routers))
+    for name in ("inworld/inworld-stt-1", "inworld/inworld-stt-2"):
+        assert registry.resolve_stt(name) == DEFAULTS.stt
+    assert registry.resolve_tts("inworld/inworld-tts-1.5-max") == DEFAULTS.tts
+    for name in ("inworld/other", "assemblyai/u3-rt-pro"):
+        with pytest.raises(UnknownModelError):
+            registry.resolve_stt(name)
+
+
+def test_names_of_inworlds_engines_mean_just_those_where_it_is() -> None:
+    own = make_provider("inworld", ProviderSettings("inworld", {}, "key-of-nobody"))
+    provider = WithRouters("inworld", RouterProvider(Routers(), "router"), own)
+    registry = Registry({"inworld": provider}, defaults=DEFAULTS, aliases={})
+    assert registry.resolve_stt("inworld/inworld-stt-1") == "inworld/inworld-stt-1"
+    assert registry.resolve_tts("inworld/inworld-tts-1.5-max") == "inworld/inworld-tts-1.5-max"
 
 
 def test_a_bare_name_means_the_provider_that_lists_it_before_the_default() -> None:

@@ -11,7 +11,6 @@ SETTINGS = {
     "server": {"api_keys": ["inworld:secret"]},
     "aliases": {
         "openai/gpt-4o-mini": "builtin/echo",
-        "inworld/inworld-stt-1": "local/moonshine-tiny-en",
     },
 }
 
