@@ -82,6 +82,7 @@ class Calls:
         self._running: dict[str, _Call] = {}  # by call id
         self._searched: list[Item] = []  # calls and outputs that no client sees
         self.searches = 0
+        self.ran_mcp = False  # whether any call to an MCP server was made
 
     @property
     def item_ids(self) -> set[str]:
@@ -189,6 +190,7 @@ class Calls:
         call.started_at = self._state.now
         self._running[call.call_id] = call
         if isinstance(call.target, McpTarget):
+            self.ran_mcp = True
             self._state.emit(McpCallProgress(self._part(call), "in_progress"))
             target, name = call.target.server, call.target.tool.name
             self._state.do(RunTool(self._response_id, call.call_id, target, name, call.text))

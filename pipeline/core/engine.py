@@ -354,6 +354,9 @@ class Engine:
         responder, params = self._responder, command.params
         responder.check(command)
         response = responder.configure(params, "response")
+        if responder.has_answered(params):
+            responder.begin_nothing(response)
+            return
         if "tools" in params.overrides:
             self._listings.check(response.config.tools, "response")
         if params.input is None:

@@ -41,7 +41,7 @@ from pipeline.effects import (
     StopPlayback,
 )
 from pipeline.errors import InvalidRequest
-from pipeline.events import ResponseStatus, StatusDetails
+from pipeline.events import ResponseStatus, StatusDetails, Usage
 from pipeline.items import InputAudio, Item, ItemReference, ItemStatus, MessageItem
 from pipeline.sampling import generation_settings
 from providers.contracts import LlmRequest, TextPart, UserMessage
@@ -60,6 +60,9 @@ class Responder:
         self._heard = HeardReplies(state)
         self._contexts = ContextKeeper(state.catalog, state.conversation)
         self._prepared = Speculator(state)
+        self._tools_answered: str | None = (
+            None  # the item in which the model made use of MCP tools, if the last
+        )
         self.listings = Listings(state)
 
     @property
@@ -132,6 +135,7 @@ class Responder:
         """
         if response.in_conversation:
             self._state.idle_since = None
+            self._tools_answered = None
         waiting = {
             (item.id, index)
             for item in context
@@ -146,6 +150,25 @@ class Responder:
             running.goes_on = True
             response.run_approved(call)
         self._generate_if_ready(running)
+
+    def has_answered(self, params: ResponseParams) -> bool:
+        """Whether that wish is only to have the outputs of MCP tools answered, which has been done.
+
+        Some SDKs ask for a response after each call of an MCP tool, since some servers do not go on by
+        themselves. There is nothing new that a second answer could be about.
+        """
+        answered = self._tools_answered
+        return (
+            params == ResponseParams()
+            and answered is not None
+            and answered == self._state.conversation.last_id
+        )
+
+    def begin_nothing(self, response: Response) -> None:
+        """A response that says nothing and is over at once."""
+        self._tools_answered = None
+        response.announce(self._state.now)
+        response.close("completed", Usage(0, 0))
 
     def _generate_if_ready(self, running: Running) -> None:
         if running.is_ready:
@@ -418,6 +441,9 @@ class Responder:
         response.close(status, running.usage(), details)
         del self._responses[response.id]
         if response.in_conversation:
+            last = self._state.conversation.last_id
+            if response.ran_mcp and isinstance(self._state.conversation.get(last or ""), MessageItem):
+                self._tools_answered = last
             self._state.idle_since = max(self._state.now, self._state.playback.ends_at)
         if message_id is not None:
             self._heard.message_closed(message_id)

@@ -187,6 +187,11 @@ class Response:
         return self._calls.running
 
     @property
+    def ran_mcp(self) -> bool:
+        """Whether tools of MCP servers were called for it."""
+        return self._calls.ran_mcp
+
+    @property
     def searches(self) -> int:
         """How often the web was searched for this response."""
         return self._calls.searches

@@ -215,9 +215,9 @@ def item_json(item: Item, audio: AudioConfig | None = None) -> Json:
                 "server_label": item.label,
                 "name": item.name,
                 "arguments": item.arguments,
+                "output": item.output,  # here null has to be there, or clients fail over its absence
                 **_without_nulls(
                     approval_request_id=item.approval_request_id,
-                    output=item.output,
                     error=item.error and _failure_json(item.error),
                 ),
             }
@@ -240,8 +240,9 @@ def item_json(item: Item, audio: AudioConfig | None = None) -> Json:
 
 
 def _remote_tool_json(tool: RemoteTool) -> Json:
-    described = _without_nulls(description=tool.description, annotations=tool.annotations)
-    return {"name": tool.name, "input_schema": tool.input_schema, **described}
+    # Clients drop a list in which a tool has no description.
+    json: Json = {"name": tool.name, "description": tool.description or "", "input_schema": tool.input_schema}
+    return json | _without_nulls(annotations=tool.annotations)
 
 
 def _failure_json(failure: ToolFailure) -> Json:

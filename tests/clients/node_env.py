@@ -16,11 +16,12 @@ import pytest
 from pydantic import SecretStr
 
 from server.background import running_server
-from server.settings import Settings
+from server.settings import Settings, ToolSettings
 from tests.certificates import make_certificates
 from tests.clients.tap import Connection
 from tests.conformance.client import RATE
 from tests.conformance.hearing import voice
+from tests.fakes.mcp_process import start_mcp_server
 from tests.speech import silence
 
 __all__ = ["NodeEnvironment", "Played", "Stage", "node_environment", "stage"]
@@ -87,10 +88,16 @@ def stage(node: NodeEnvironment, folder: Path) -> Iterator[Stage]:
     speech = folder / "speech.pcm"
     speech.write_bytes(voice() + silence(5_000, RATE))  # longer than any turn detection waits
     settings = certificates.server.model_copy(update={"api_keys": (SecretStr(_KEY),)})
-    with running_server(Settings(server=settings), environ={}) as url:
+    with (
+        start_mcp_server() as mcp,
+        running_server(
+            Settings(server=settings, tools=ToolSettings(allowed_hosts=(mcp.host,))), environ={}
+        ) as url,
+    ):
         variables = {
             "NODE_EXTRA_CA_CERTS": str(certificates.authority),
             "PARLEY_KEY": _KEY,
+            "PARLEY_MCP": mcp.url,
             "PARLEY_SPEECH": str(speech),
             "PARLEY_URL": url,
         }

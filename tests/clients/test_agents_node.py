@@ -38,6 +38,17 @@ def test_a_call_of_a_function(node_stage: Stage) -> None:
     ]
 
 
+def test_tools_of_an_mcp_server(node_stage: Stage) -> None:
+    told = node_stage.play(SDK, "mcp").result
+
+    assert told["tools"] == ["add", "echo"]
+    assert told["asked"] == ["echo", "echo"]
+    assert told["called"] == [["add", "3"], ["echo", "hi"]]
+    assert told["answers"][:2] == ["Tool add returned: 3", "Tool echo returned: hi"]
+    assert "not allow" in told["answers"][2]
+    assert told["answers"][3] == "You said: Good morning"
+
+
 def test_an_interruption_by_speech(node_stage: Stage) -> None:
     told = node_stage.play(SDK, "interruption").result
 

@@ -154,7 +154,9 @@ class Response:
                 problems.append("a new call has no arguments yet")
             if not item.get("call_id") or not item["name"]:
                 problems.append("a new call has its call_id and name")
-        if item["type"] == "mcp_call" and (item["arguments"] != "" or "output" in item or "error" in item):
+        if item["type"] == "mcp_call" and (
+            item["arguments"] != "" or item["output"] is not None or "error" in item
+        ):
             problems.append("a new call has no arguments, no output and no error yet")
         if any(other.done is None and other.kind == item["type"] == "message" for other in self.items):
             problems.append("the message before is still open")
@@ -328,7 +330,7 @@ def _mcp_call_done(item: _Item, finished: Event) -> list[str]:
     problems = []
     if item.progress[-1:] != ["failed" if failed else "completed"]:
         problems.append(f"the call is done after {item.progress}")
-    if ("output" in finished) == failed:
+    if (finished["output"] is None) != failed:
         problems.append("a call that is done has either an output or an error")
     if finished["arguments"] != item.final_arguments:
         problems.append("the item's arguments are not those that were streamed")

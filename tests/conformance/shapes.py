@@ -116,8 +116,11 @@ def _contradicts(value: Any, option: Any, published: Published) -> bool:
 def _check_habits(event: Mapping[str, Any]) -> Iterator[str]:
     """What clients demand beyond the types."""
     for where, item in _items(event):
+        is_mcp_call = item.get("type") == "mcp_call"
+        if is_mcp_call and "output" not in item:
+            yield f"{where}.output: missing; null where it is not known"
         for name in _NEVER_NULL & item.keys():
-            if item[name] is None:
+            if item[name] is None and not (is_mcp_call and name == "output"):
                 yield f"{where}.{name}: null, but clients want it left out"
         role = item.get("role")
         for index, part in enumerate(item.get("content") or []):

@@ -1,4 +1,5 @@
 // The `@openai/agents-realtime` package over WebSocket: `node agents_sdk.mjs SCENARIO`.
+import { hostedMcpTool } from "@openai/agents-core";
 import { OpenAIRealtimeWebSocket, RealtimeAgent, RealtimeSession, tool } from "@openai/agents-realtime";
 import { z } from "zod";
 
@@ -63,6 +64,41 @@ const scenarios = {
     const { response } = await inbox.until("response.done");
     session.close();
     return { status: response.status, history: remembered(session) };
+  },
+
+  async mcp() {
+    const guarded = hostedMcpTool({
+      serverLabel: "lab",
+      serverUrl: process.env.PARLEY_MCP,
+      allowedTools: ["add", "echo"],
+      requireApproval: { never: { toolNames: ["add"] }, always: { toolNames: ["echo"] } },
+    });
+    const { session, inbox } = await connect({ outputModalities: ["text"] }, [guarded]);
+    const seen = { tools: [], asked: [], called: [], answers: [] };
+    session.on("mcp_tools_changed", (tools) => (seen.tools = tools.map((each) => each.name).sort()));
+    session.on("mcp_tool_call_completed", (_, __, call) => seen.called.push([call.name, call.output]));
+    let agrees = true;
+    session.on("tool_approval_requested", (_, __, { approvalItem }) => {
+      seen.asked.push(approvalItem.rawItem.name);
+      void (agrees ? session.approve(approvalItem) : session.reject(approvalItem));
+      agrees = false;
+    });
+    await inbox.until("mcp_list_tools.completed");
+    // After each call the SDK asks for a response by itself, although the answer is there by then.
+    for (const [text, responses] of [
+      ['[[call add {"a": 1, "b": 2}]]', 2],
+      ['[[call echo {"text": "hi"}]]', 3],
+      ['[[call echo {"text": "hi"}]]', 2],
+      ["Good morning", 1],
+    ]) {
+      session.sendMessage(text);
+      for (let count = 0; count < responses; count += 1) {
+        const { response } = await inbox.until("response.done");
+        for (const item of response.output) if (item.type === "message") seen.answers.push(item.content[0].text);
+      }
+    }
+    session.close();
+    return seen;
   },
 
   async stop() {

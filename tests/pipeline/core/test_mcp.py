@@ -149,8 +149,44 @@ def test_a_call_and_the_answer_are_one_response(play: Play) -> None:
         "output_item.done resp_1[1] item_4 assistant 'Three.'",
         "response.done resp_1 completed [item_3 item_4] 21+7 tokens",
     )
-    script.tell(CreateResponse()).skip()
-    assert script.context("resp_2")[1:] == ['assistant: add({"a":1})', "tool: add: 3", "assistant: Three."]
+    script.tell(CreateItem(user("Sure?")), CreateResponse()).skip()
+    assert script.context("resp_2")[1:] == [
+        'assistant: add({"a":1})',
+        "tool: add: 3",
+        "assistant: Three.",
+        "user: Sure?",
+    ]
+
+
+def answered(play: Play) -> Playbook:
+    """A response in which a tool was called and its output answered."""
+    script = listed(play).tell(CreateResponse()).skip()
+    call(script, "add", "{}")
+    script.tell(GenerationFinished("resp_1", "tool_calls")).skip()
+    script.tell(ToolAnswered("resp_1", "call_0", "3"), TextGenerated("resp_1", "Three.")).skip()
+    return script.tell(GenerationFinished("resp_1", "stop")).skip()
+
+
+def test_a_client_that_asks_for_an_answer_to_a_tool_that_has_one_gets_no_second(play: Play) -> None:
+    script = answered(play)
+    script.tell(CreateResponse()).expect(
+        "response.created resp_2", "response.done resp_2 completed 0+0 tokens"
+    )
+    script.tell(CreateResponse()).expect("response.created resp_3", "> generate resp_3 with lab/llm")
+
+
+def test_a_wish_for_something_else_after_a_tool_was_answered_is_one(play: Play) -> None:
+    script = answered(play)
+    script.tell(CreateResponse(ResponseParams({"instructions": "Say it in French."}))).expect(
+        "response.created resp_2", "> generate resp_2 with lab/llm"
+    )
+    script.tell(GenerationFinished("resp_2", "stop"), CreateResponse()).skip()
+    assert "> generate resp_3 with lab/llm" in script.story
+
+    script = answered(play)
+    script.tell(CreateItem(user("And 3+4?")), CreateResponse()).expect(
+        "item.added ...", "item.done ...", "response.created resp_2", "> generate resp_2 with lab/llm"
+    )
 
 
 def test_what_is_said_before_a_call_is_spoken_while_the_tool_works(play: Play) -> None:
