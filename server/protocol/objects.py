@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import orjson
 import pybase64
 
 from pipeline.audio.codecs import encode
@@ -227,7 +228,7 @@ def item_json(item: Item, audio: AudioConfig | None = None) -> Json:
                 "type": "mcp_approval_request",
                 "server_label": item.label,
                 "name": item.name,
-                "arguments": item.arguments,
+                "arguments": _object_text(item.arguments),
             }
         case McpApprovalResponse():
             return {
@@ -237,6 +238,15 @@ def item_json(item: Item, audio: AudioConfig | None = None) -> Json:
                 "approve": item.approve,
                 **_without_nulls(reason=item.reason),
             }
+
+
+def _object_text(arguments: str) -> str:
+    """A JSON object as text: clients parse it to show it, and fail over anything else that a model wrote."""
+    try:
+        is_object = isinstance(orjson.loads(arguments), dict)
+    except orjson.JSONDecodeError:
+        is_object = False
+    return arguments if is_object else orjson.dumps({"arguments": arguments}).decode()
 
 
 def _remote_tool_json(tool: RemoteTool) -> Json:

@@ -12,6 +12,7 @@ from pipeline.items import (
     InputAudio,
     InputImage,
     InputText,
+    McpApprovalRequest,
     MessageItem,
     OutputAudio,
     OutputText,
@@ -197,3 +198,17 @@ def test_usage_adds_up() -> None:
     assert usage["total_tokens"] == usage["input_tokens"] + usage["output_tokens"] == 15
     assert usage["input_token_details"]["cached_tokens"] == 4
     assert usage["output_token_details"] == {"text_tokens": 5, "audio_tokens": 0}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        ('{"to": "b"}', '{"to": "b"}'),
+        ("{}", "{}"),
+        ('{"to"', '{"arguments":"{\\"to\\""}'),
+        ("[1]", '{"arguments":"[1]"}'),
+    ],
+)
+def test_what_a_client_is_asked_to_approve_can_be_parsed(arguments: str, shown: str) -> None:
+    request = McpApprovalRequest("i", "lab", "rename", arguments)
+    assert item_json(request)["arguments"] == shown
