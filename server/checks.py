@@ -33,8 +33,9 @@ from server.startup import (
     may_be_missing,
     provider_tables,
 )
+from server.table_keys import TableKeyError
 from server.tls import server_context
-from server.toolbox import SearchKeyError, make_toolbox
+from server.toolbox import make_toolbox
 from server.traces import check_traces
 from server.warmup import ENGINE_STAGES, warm_stage
 
@@ -107,7 +108,7 @@ def _tools(settings: Settings, environ: Mapping[str, str]) -> list[Check]:
         return []
     try:
         engines = make_toolbox(settings.tools, environ).search_engines
-    except SearchKeyError as error:
+    except TableKeyError as error:
         return [Check("web search", "fail", str(error), "Without it the server does not start.")]
     return [Check("web search", "ok", f"{', '.join(engines)}; none of them was asked")]
 

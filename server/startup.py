@@ -22,7 +22,8 @@ from providers.routing.routers import Routers
 from providers.tools.toolbox import ConfiguredToolbox
 from server.auth import is_loopback
 from server.settings import ProviderTable, Settings
-from server.toolbox import SearchKeyError, make_toolbox
+from server.table_keys import TableKeyError, key_in
+from server.toolbox import make_toolbox
 from server.warmup import ENGINE_STAGES, warm_stage
 
 __all__ = [
@@ -102,7 +103,7 @@ async def prepare(settings: Settings, environ: Mapping[str, str]) -> Prepared:
     check_exposure(settings)
     try:
         toolbox = make_toolbox(settings.tools, environ)
-    except SearchKeyError as error:
+    except TableKeyError as error:
         raise StartupError(str(error)) from error
     registry, choices = build_registry(settings, load_providers(settings, environ), environ)
     try:
@@ -111,6 +112,7 @@ async def prepare(settings: Settings, environ: Mapping[str, str]) -> Prepared:
         if settings.tools.mcp and settings.tools.allowed_hosts:  # so MCP servers are meant to be used
             await toolbox.warm()
     except BaseException:
+        await toolbox.aclose()
         await registry.aclose()
         raise
     return Prepared(registry, (*choices, voice), time.perf_counter() - began, toolbox)
@@ -183,8 +185,10 @@ def load_provider(name: str, table: ProviderTable, environ: Mapping[str, str]) -
         if base_url := environ.get(service.base_url_variable or "") or service.base_url:
             options.setdefault("base_url", base_url)
     try:
-        return make_provider(kind, ProviderSettings(name, options, _key(name, table, environ)))
-    except ProviderSetupError as error:
+        variable = key_variable(name, table, environ)
+        key = key_in(f"providers.{name}", table.api_key, variable, environ, what="server")
+        return make_provider(kind, ProviderSettings(name, options, key))
+    except (ProviderSetupError, TableKeyError) as error:
         raise StartupError(str(error)) from error
 
 
@@ -267,22 +271,6 @@ def in_process(model: str, settings: Settings) -> bool:
     name = model.partition("/")[0]
     table = settings.providers.get(name)
     return ((table.kind if table is not None else None) or name) in IN_PROCESS
-
-
-def _key(name: str, table: ProviderTable, environ: Mapping[str, str]) -> str | None:
-    if table.api_key is not None:
-        if table.api_key_env is not None:
-            raise StartupError(f"providers.{name}: set either api_key_env or api_key, not both")
-        return table.api_key.get_secret_value()
-    variable = key_variable(name, table, environ)
-    if variable is None:
-        return None
-    if not environ.get(variable):
-        raise StartupError(
-            f"providers.{name}.api_key_env names {variable}, which is not set: export it, or remove"
-            " api_key_env when that server needs no key"
-        )
-    return environ[variable]
 
 
 def _choose(stage: Stage, configured: str | None, resolve: Callable[[str], str], why: str) -> Choice:

@@ -6,16 +6,13 @@ from providers.tools.limits import ToolLimits
 from providers.tools.search import SearchApi
 from providers.tools.toolbox import ConfiguredToolbox
 from server.settings import ToolSettings, WebSearchTable
+from server.table_keys import key_in
 
-__all__ = ["SearchKeyError", "make_toolbox"]
-
-
-class SearchKeyError(Exception):
-    """The key of a search engine is not there. The message says what to do."""
+__all__ = ["make_toolbox"]
 
 
 def make_toolbox(settings: ToolSettings, environ: Mapping[str, str]) -> ConfiguredToolbox:
-    """What all sessions share, and whoever calls this closes. Raises `SearchKeyError`.
+    """What all sessions share, and whoever calls this closes. Raises `TableKeyError`.
 
     `environ` is where the keys of search engines are looked up.
     """
@@ -42,25 +39,10 @@ def _search_api(name: str, table: WebSearchTable, environ: Mapping[str, str]) ->
         table.params,
         table.headers,
         table.body,
-        _key(name, table, environ),
+        key_in(f"tools.web_search.{name}", table.api_key, table.api_key_env, environ, what="engine"),
         table.results,
         table.title,
         table.link,
         table.text,
         table.timeout,
     )
-
-
-def _key(name: str, table: WebSearchTable, environ: Mapping[str, str]) -> str | None:
-    if table.api_key is not None:
-        if table.api_key_env is not None:
-            raise SearchKeyError(f"tools.web_search.{name}: set either api_key_env or api_key, not both")
-        return table.api_key.get_secret_value()
-    if table.api_key_env is None:
-        return None
-    if not environ.get(table.api_key_env):
-        raise SearchKeyError(
-            f"tools.web_search.{name}.api_key_env names {table.api_key_env}, which is not set: export it, or"
-            " remove api_key_env when that engine needs no key"
-        )
-    return environ[table.api_key_env]

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from providers.tools.contracts import McpServer, ToolFailedError
 from server.settings import Settings
 from server.startup import StartupError, prepare
-from server.toolbox import SearchKeyError, make_toolbox
+from server.table_keys import TableKeyError
+from server.toolbox import make_toolbox
 from tests.fakes.search_api import FakeSearch
 
 
@@ -65,7 +66,7 @@ async def test_the_allow_list_and_the_limits_are_those_of_the_settings() -> None
 async def test_a_key_that_is_missing_or_named_twice_stops_the_start(table: dict[str, str]) -> None:
     wrong = settings(web_search={"own": {"url": "https://search.example/", **table}})
 
-    with pytest.raises(SearchKeyError, match=r"tools\.web_search\.own.*api_key_env"):
+    with pytest.raises(TableKeyError, match=r"tools\.web_search\.own.*api_key_env"):
         make_toolbox(wrong.tools, {})
     with pytest.raises(StartupError, match=r"tools\.web_search\.own"):
         await prepare(wrong, {})
