@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from pipeline.tools import MCP_APPROVAL_DEFAULT, McpToolChoice, McpTools, Tool, ToolFilter, WebSearch
 from providers.contracts import FunctionTool, NamedToolChoice, ToolChoice
+from providers.tools.headers import HEADER_NAME, HEADER_VALUE, MAX_HEADERS
 from server.protocol.audio_models import WORD_OR_OBJECT, bad_value
 from server.protocol.profiles import is_strict
 from server.protocol.validation import WireModel
@@ -15,13 +16,11 @@ from server.protocol.validation import WireModel
 __all__ = ["AnyTool", "McpConfig", "ToolChoiceConfig", "choice_json", "choice_value", "distinct", "tool_json"]
 
 _MAX_NAMES = 128  # in a filter
-_MAX_HEADERS = 32
 
 _Name = Annotated[str, Field(min_length=1, max_length=256)]
 _Label = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9_.-]+$")]
-# Header names are tokens, and a line end in a value would let a client write headers of its own.
-_HeaderName = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")]
-_HeaderValue = Annotated[str, Field(max_length=8192, pattern=r"^[\t\x20-\x7e]*$")]
+_HeaderName = Annotated[str, Field(min_length=1, max_length=128, pattern=f"^{HEADER_NAME}$")]
+_HeaderValue = Annotated[str, Field(max_length=8192, pattern=f"^{HEADER_VALUE}$")]
 
 
 class FunctionConfig(WireModel):
@@ -68,8 +67,8 @@ class McpConfig(WireModel):
     server_url: str | None = Field(None, min_length=1, max_length=2048)
     connector_id: str | None = Field(None, max_length=256)
     tunnel_id: str | None = Field(None, max_length=256)
-    authorization: str | None = Field(None, max_length=8192, pattern=r"^[\t\x20-\x7e]*$")
-    headers: Annotated[dict[_HeaderName, _HeaderValue], Field(max_length=_MAX_HEADERS)] | None = None
+    authorization: _HeaderValue | None = None
+    headers: Annotated[dict[_HeaderName, _HeaderValue], Field(max_length=MAX_HEADERS)] | None = None
     allowed_tools: (
         Annotated[
             Annotated[list[_Name], Field(max_length=_MAX_NAMES), Tag("list")]
