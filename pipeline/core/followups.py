@@ -63,14 +63,14 @@ class Followups:
         match item:
             case FunctionCallOutput():
                 automatic = extensions_of(self._state.config.provider_data).auto_tool_response
-                self._outputs_came = automatic and not any(self._open_calls())
+                self._outputs_came = automatic and not self._waits_for_outputs
             case McpApprovalResponse(request_id=request_id, approve=approve):
                 request = self._state.conversation.get(request_id)
                 assert isinstance(request, McpApprovalRequest)
                 target = self._listings.target(request.label, request.name)
                 if approve and target is not None:
                     self._approved.append(Approved(request, target))
-                self._approvals_came = not any(self._open_requests())
+                self._approvals_came = not self._waits_for_approval
 
     def take(self) -> list[Approved]:
         """The calls to make first; nothing is wanted any more."""
@@ -82,24 +82,21 @@ class Followups:
         """Some response begins in the conversation, so its model will read the outputs anyway."""
         self._outputs_came = False
 
-    def _open_calls(self) -> Iterator[str]:
+    @property
+    def _waits_for_outputs(self) -> bool:
         recent = list(self._since_the_user_spoke())
         answered = {item.call_id for item in recent if isinstance(item, FunctionCallOutput)}
-        for item in recent:
-            # One that is still being written will want its output, too.
-            if (
-                isinstance(item, FunctionCall)
-                and item.status != "incomplete"
-                and item.call_id not in answered
-            ):
-                yield item.call_id
+        # A call that is still being written will want its output, too.
+        return any(
+            isinstance(item, FunctionCall) and item.status != "incomplete" and item.call_id not in answered
+            for item in recent
+        )
 
-    def _open_requests(self) -> Iterator[str]:
+    @property
+    def _waits_for_approval(self) -> bool:
         recent = list(self._since_the_user_spoke())
         answered = {item.request_id for item in recent if isinstance(item, McpApprovalResponse)}
-        for item in recent:
-            if isinstance(item, McpApprovalRequest) and item.id not in answered:
-                yield item.id
+        return any(isinstance(item, McpApprovalRequest) and item.id not in answered for item in recent)
 
     def _since_the_user_spoke(self) -> Iterator[Item]:
         """The newest items, back to the last message of the user; questions from before are forgotten."""
