@@ -12,9 +12,10 @@ from providers.contracts import (
     TranscriptFinal,
     TranscriptGuess,
 )
+from providers.provider import Provider
 from tests.fakes.hearing import in_pieces
 
-__all__ = ["deltas", "final", "guesses", "opinions", "spoken", "transcribed"]
+__all__ = ["deltas", "final", "guesses", "heard_by", "opinions", "spoken", "transcribed"]
 
 
 async def spoken(pcm: bytes, rate: int, seconds: float = 0.02) -> AsyncIterator[bytes]:
@@ -29,6 +30,16 @@ async def transcribed(stt: Stt, pcm: bytes, options: SttOptions | None = None) -
     async with asyncio.timeout(10):
         events = stt.transcribe(spoken(pcm, stt.sample_rate), options or SttOptions())
         return [event async for event in events]
+
+
+async def heard_by(
+    lab: Provider, model: str, pcm: bytes, options: SttOptions | None = None
+) -> list[SttEvent]:
+    """The same of a provider's engine; the provider is closed afterwards."""
+    try:
+        return await transcribed(lab.stt(model), pcm, options)
+    finally:
+        await lab.aclose()
 
 
 def deltas(events: Iterable[SttEvent]) -> list[str]:

@@ -12,7 +12,7 @@ from providers.soniox import SonioxProvider
 from providers.stt.soniox import RATE
 from tests.fakes.hearing import say
 from tests.fakes.soniox_api import FakeSoniox
-from tests.providers.hearing import transcribed
+from tests.providers.hearing import heard_by
 
 __all__ = ["SPEECH", "V4", "V5", "fake", "hear", "provider"]
 
@@ -42,8 +42,4 @@ async def hear(
     options: SttOptions | None = None,
     **settings: Any,
 ) -> list[SttEvent]:
-    lab = provider(fake, **settings)
-    try:
-        return await transcribed(lab.stt(model), pcm, options)
-    finally:
-        await lab.aclose()
+    return await heard_by(provider(fake, **settings), model, pcm, options)

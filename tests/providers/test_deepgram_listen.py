@@ -34,7 +34,7 @@ from providers.stt.deepgram_nova import RATE, DeepgramNovaStt, NovaSettings, nov
 from tests.fakes.deepgram_api import FakeDeepgram, query_problem
 from tests.fakes.hearing import in_pieces, say, silence
 from tests.fakes.websocket import Cut, Fault, Garbage, Hesitate, Plan, Refusal, Stall
-from tests.providers.hearing import deltas, final, guesses, opinions, spoken, transcribed
+from tests.providers.hearing import deltas, final, guesses, heard_by, opinions, spoken
 
 NOVA, FLUX, MULTI = "nova-3", "flux-general-en", "flux-general-multi"
 TEXT = "Hello there. Could you turn on the light in the kitchen, please? Thank you."
@@ -59,11 +59,7 @@ async def hear(
     options: SttOptions | None = None,
     **settings: Any,
 ) -> list[SttEvent]:
-    lab = provider(fake, **settings)
-    try:
-        return await transcribed(lab.stt(model), pcm, options)
-    finally:
-        await lab.aclose()
+    return await heard_by(provider(fake, **settings), model, pcm, options)
 
 
 # --- What is heard ---------------------------------------------------------------------------------------
