@@ -441,12 +441,19 @@ class Responder:
         response.close(status, running.usage(), details)
         del self._responses[response.id]
         if response.in_conversation:
-            last = self._state.conversation.last_id
-            if response.ran_mcp and isinstance(self._state.conversation.get(last or ""), MessageItem):
-                self._tools_answered = last
+            if response.ran_mcp and status == "completed":
+                self._tools_answered = self._last_answer()
             self._state.idle_since = max(self._state.now, self._state.playback.ends_at)
         if message_id is not None:
             self._heard.message_closed(message_id)
+
+    def _last_answer(self) -> str | None:
+        """The newest item, if it is a message of the assistant; what comes behind it is something new."""
+        conversation = self._state.conversation
+        match conversation.get(conversation.last_id or ""):
+            case MessageItem(id=id, role="assistant"):
+                return id
+        return None
 
     # --- truncation -----------------------------------------------------------------------------------
 

@@ -175,6 +175,24 @@ def test_a_client_that_asks_for_an_answer_to_a_tool_that_has_one_gets_no_second(
     script.tell(CreateResponse()).expect("response.created resp_3", "> generate resp_3 with lab/llm")
 
 
+def test_a_client_that_asks_again_after_it_has_cancelled_gets_an_answer(play: Play) -> None:
+    script = listed(play).tell(CreateResponse()).skip()
+    call(script, "add", "{}")
+    script.tell(GenerationFinished("resp_1", "tool_calls")).skip()
+    script.tell(ToolAnswered("resp_1", "call_0", "3"), TextGenerated("resp_1", "Thr")).skip()
+    script.tell(CancelResponse()).skip()
+    script.tell(CreateResponse()).expect("response.created resp_2", "> generate resp_2 with lab/llm")
+
+
+def test_a_message_that_came_while_the_tool_was_answered_wants_an_answer_of_its_own(play: Play) -> None:
+    script = listed(play).tell(CreateResponse()).skip()
+    call(script, "add", "{}")
+    script.tell(GenerationFinished("resp_1", "tool_calls")).skip()
+    script.tell(ToolAnswered("resp_1", "call_0", "3"), TextGenerated("resp_1", "Three.")).skip()
+    script.tell(CreateItem(user("And 3+4?")), GenerationFinished("resp_1", "stop")).skip()
+    script.tell(CreateResponse()).expect("response.created resp_2", "> generate resp_2 with lab/llm")
+
+
 def test_a_wish_for_something_else_after_a_tool_was_answered_is_one(play: Play) -> None:
     script = answered(play)
     script.tell(CreateResponse(ResponseParams({"instructions": "Say it in French."}))).expect(
